@@ -1,0 +1,218 @@
+//! What is to be done: the one way out.
+
+use ::core::fmt;
+use alloc::vec::Vec;
+
+use crate::types::message::{CloseReason, Message};
+use crate::types::{Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, Token, WriteId};
+
+use super::notice::{Notice, StopReason};
+
+/// An order to the driver. No action waits for another: order matters only per WAL and per link.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Write these entries behind all earlier ones of the space and make them durable;
+    /// then [`WalAppended`](super::Event::WalAppended).
+    WalAppend {
+        /// The space.
+        space: SpaceId,
+        /// Comes back with the completion.
+        write: WriteId,
+        /// The entries, contiguous.
+        entries: Vec<Entry>,
+    },
+    /// Read entries; then [`WalRead`](super::Event::WalRead).
+    WalRead {
+        /// The space.
+        space: SpaceId,
+        /// Comes back with the entries.
+        read: ReadId,
+        /// The first sequence.
+        from: Sequence,
+        /// How many entries at most.
+        entries_max: u32,
+        /// How many bytes at most (one entry comes however large it is).
+        bytes_max: u64,
+    },
+    /// Make a promise durable, in every fsync mode; then [`VoteSaved`](super::Event::VoteSaved).
+    SaveVote {
+        /// The space.
+        space: SpaceId,
+        /// The promise.
+        promise: Epoch,
+    },
+    /// Send a message behind all earlier ones of the link.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: Message,
+    },
+    /// Dial a peer; then [`LinkUp`](super::Event::LinkUp) or [`LinkDown`](super::Event::LinkDown).
+    Connect {
+        /// The number of the link to be.
+        link: LinkId,
+        /// The peer.
+        peer: NodeId,
+    },
+    /// Close a link once what was sent on it before has left (or cannot leave). No `LinkDown` follows.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Answer a client.
+    Reply {
+        /// Whom.
+        request: RequestId,
+        /// What.
+        outcome: Outcome,
+    },
+    /// Tell whoever listens.
+    Notify(Notice),
+    /// Stop the node: it shut down, or nothing can go on.
+    Halt,
+}
+
+/// The list that `handle` appends to.
+#[derive(Debug, Clone, Default)]
+pub struct Actions {
+    list: Vec<Action>,
+}
+
+impl Actions {
+    /// An empty list.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { list: Vec::new() }
+    }
+
+    /// Adds an action behind the others.
+    pub fn push(&mut self, action: Action) {
+        self.list.push(action);
+    }
+
+    /// The actions in order, taken out; the list's memory is kept.
+    pub fn drain(&mut self) -> alloc::vec::Drain<'_, Action> {
+        self.list.drain(..)
+    }
+
+    /// The actions in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Action] {
+        &self.list
+    }
+}
+
+/// The answer to a client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The entry is as durable as its level demands.
+    Appended {
+        /// What the append is known by.
+        token: Token,
+    },
+    /// The time-out came first: the entry is in the log, and may or may not reach its level.
+    Unknown {
+        /// What the append is known by.
+        token: Token,
+        /// Who had it durable by then.
+        acked_by: Vec<NodeId>,
+    },
+    /// Nothing was appended.
+    Failed(AppendError),
+    /// Committed entries, contiguous.
+    Entries {
+        /// The entries.
+        entries: Vec<Entry>,
+        /// The last committed sequence.
+        commit: Sequence,
+    },
+}
+
+/// Why nothing was appended or read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum AppendError {
+    /// Another node is the primary.
+    #[error("not the primary of this space; ask {primary}")]
+    NotPrimary {
+        /// Who is, by the configuration.
+        primary: NodeId,
+    },
+    /// The primary has not opened its epoch yet.
+    #[error("the primary is still opening its epoch; try again")]
+    NotReady,
+    /// The space is not open here.
+    #[error("unknown space {space}; it is not under `spaces` here")]
+    UnknownSpace {
+        /// The space.
+        space: SpaceId,
+    },
+    /// The payload is larger than an entry may be.
+    #[error("the payload has {found} bytes, expected at most {expected} (`entry_bytes_max`)")]
+    TooLarge {
+        /// How large it may be.
+        expected: u64,
+        /// How large it is.
+        found: u64,
+    },
+    /// Too many bytes or appends wait for their answers.
+    #[error(
+        "{waiting} appends of {bytes} bytes wait already (`append_entries_max`, `append_bytes_max`); try again later"
+    )]
+    Overloaded {
+        /// How many wait.
+        waiting: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// The space has stopped on this node.
+    #[error("the space has stopped: {0}")]
+    Stopped(StopReason),
+    /// The node shuts down.
+    #[error("the node shuts down")]
+    Shutdown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Appended { token } => write!(formatter, "{token} appended"),
+            Self::Unknown { token, acked_by } => {
+                write!(formatter, "{token} unknown, durable on")?;
+                for node in acked_by {
+                    write!(formatter, " {node}")?;
+                }
+                Ok(())
+            }
+            Self::Failed(error) => write!(formatter, "failed: {error}"),
+            Self::Entries { entries, commit } => write!(formatter, "{} entries, commit {commit}", entries.len()),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WalAppend { space, write, entries } => {
+                write!(formatter, "{space} WalAppend {write}")?;
+                if let (Some(first), Some(last)) = (entries.first(), entries.last()) {
+                    write!(formatter, " {}", first.position())?;
+                    if entries.len() > 1 {
+                        write!(formatter, "..{}", last.header.sequence())?;
+                    }
+                }
+                Ok(())
+            }
+            Self::WalRead { space, read, from, .. } => write!(formatter, "{space} WalRead {read} from {from}"),
+            Self::SaveVote { space, promise } => write!(formatter, "{space} SaveVote {promise}"),
+            Self::Send { link, message } => write!(formatter, "{link} Send {message}"),
+            Self::Connect { link, peer } => write!(formatter, "{link} Connect {peer}"),
+            Self::Close { link, reason } => write!(formatter, "{link} Close {reason}"),
+            Self::Reply { request, outcome } => write!(formatter, "{request} Reply {outcome}"),
+            Self::Notify(notice) => notice.fmt(formatter),
+            Self::Halt => write!(formatter, "Halt"),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What has happened: the one way in.
+
+use ::core::fmt;
+use ::core::time::Duration;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::types::message::CloseReason;
+use crate::types::{
+    Control, Entry, Epoch, EpochHistory, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName,
+    WalEntryType, WriteId,
+};
+
+use super::config::{Ack, SpaceConfig};
+
+/// A fact, in the past tense.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A space's log was recovered; the space begins. Once per space and start, before its links.
+    SpaceOpened(Box<SpaceOpened>),
+    /// All entries of this write are durable (in the sense of the space's fsync mode), and all before it.
+    WalAppended {
+        /// The space.
+        space: SpaceId,
+        /// The write, as its [`WalAppend`](super::Action::WalAppend) named it.
+        write: WriteId,
+        /// The epoch of its last entry.
+        epoch: Epoch,
+        /// The sequence of its last entry.
+        sequence: Sequence,
+    },
+    /// Entries were read, contiguous from the asked sequence; fewer than asked where a limit was met, and none
+    /// only where the sequence lies behind the log's end.
+    WalRead {
+        /// The space.
+        space: SpaceId,
+        /// The read, as its [`WalRead`](super::Action::WalRead) named it.
+        read: ReadId,
+        /// The entries; every checksum holds.
+        entries: Vec<Entry>,
+    },
+    /// A promise is durable.
+    VoteSaved {
+        /// The space.
+        space: SpaceId,
+        /// The promise.
+        promise: Epoch,
+    },
+    /// A write, a sync, a read or a promise failed. It is final for the space until the node starts again.
+    StorageFailed {
+        /// The space.
+        space: SpaceId,
+        /// What failed.
+        operation: StorageOperation,
+        /// How.
+        error: StorageError,
+    },
+    /// A piece of a link's byte stream, split anywhere.
+    BytesReceived {
+        /// The link.
+        link: LinkId,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// A dialled link is connected (its number was given by [`Connect`](super::Action::Connect)), or a peer connected.
+    LinkUp {
+        /// The link.
+        link: LinkId,
+    },
+    /// Bytes of the link's outgoing queue have left.
+    LinkDrained {
+        /// The link.
+        link: LinkId,
+        /// How many, frames' headers included.
+        bytes: u64,
+    },
+    /// The link is gone, or was never made. Nothing of it comes afterwards.
+    LinkDown {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The deadline of [`next_wake`](super::ReplicationCoordinator::next_wake) has come.
+    TimerFired,
+    /// A client appends.
+    Append(Append),
+    /// A client or an operator wants something else.
+    Command(Command),
+}
+
+/// A space as recovery found it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SpaceOpened {
+    /// The space's name.
+    pub name: SpaceName,
+    /// What is configured for it.
+    pub config: SpaceConfig,
+    /// Its last durable entry; sequence 0 and the chain's start where it is empty.
+    pub end: Position,
+    /// Its epoch history.
+    pub history: EpochHistory,
+    /// The highest epoch that this node has promised in it.
+    pub promise: Epoch,
+}
+
+/// An entry to append.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Append {
+    /// The space.
+    pub space: SpaceId,
+    /// Named by the reply.
+    pub request: RequestId,
+    /// The payload.
+    pub payload: Bytes,
+    /// The type of the entry; what [`Control::USER`] entries may carry.
+    pub entry_type: WalEntryType,
+    /// The control bytes; [`Control::user`] for all but engines with sessions of their own.
+    pub control: Control,
+    /// Nanoseconds since the Unix epoch: serves people, decides nothing.
+    pub timestamp: u64,
+    /// When to answer; the space's own level where it is `None`.
+    pub ack: Option<Ack>,
+    /// How long to wait before the answer is "unknown"; the configured time-out where it is `None`.
+    pub timeout: Option<Duration>,
+}
+
+/// Something that a client or an operator wants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// Read committed entries.
+    Read {
+        /// The space.
+        space: SpaceId,
+        /// Named by the reply.
+        request: RequestId,
+        /// The first sequence; 0 is taken as 1.
+        from: Sequence,
+        /// How many entries at most.
+        entries_max: u32,
+        /// How many bytes at most (one entry comes however large it is).
+        bytes_max: u64,
+    },
+    /// Ship nothing more to a replica.
+    PauseReplica {
+        /// The space.
+        space: SpaceId,
+        /// The replica.
+        replica: NodeId,
+    },
+    /// Ship to a paused replica again.
+    ResumeReplica {
+        /// The space.
+        space: SpaceId,
+        /// The replica.
+        replica: NodeId,
+    },
+    /// Close all links and take no more appends. What waits is answered as unknown.
+    Shutdown,
+}
+
+/// What of the storage failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StorageOperation {
+    /// Writing entries.
+    Append,
+    /// Making them durable.
+    Sync,
+    /// Reading them.
+    Read,
+    /// Saving a promise.
+    SaveVote,
+    /// Opening the log.
+    Open,
+}
+
+impl StorageOperation {
+    /// The operation's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Sync => "sync",
+            Self::Read => "read",
+            Self::SaveVote => "save-vote",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// How the storage failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StorageError {
+    /// What kind of failure.
+    pub kind: StorageErrorKind,
+    /// File, offset and the system's own words.
+    pub detail: String,
+}
+
+/// The kinds of failure that differ in what an operator does about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StorageErrorKind {
+    /// The disk is full.
+    Full,
+    /// The bytes on disk are not those that were written.
+    Corrupt,
+    /// Everything else that the operating system says.
+    Io,
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            StorageErrorKind::Full => "disk full",
+            StorageErrorKind::Corrupt => "corrupt",
+            StorageErrorKind::Io => "i/o error",
+        };
+        write!(formatter, "{kind}: {}", self.detail)
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SpaceOpened(opened) => {
+                write!(formatter, "{} SpaceOpened ends {} promised {}", opened.name.id(), opened.end, opened.promise)
+            }
+            Self::WalAppended { space, write, epoch, sequence } => {
+                write!(formatter, "{space} WalAppended {write} {epoch}{sequence}")
+            }
+            Self::WalRead { space, read, entries } => {
+                write!(formatter, "{space} WalRead {read} {} entries", entries.len())
+            }
+            Self::VoteSaved { space, promise } => write!(formatter, "{space} VoteSaved {promise}"),
+            Self::StorageFailed { space, operation, error } => {
+                write!(formatter, "{space} StorageFailed {} {error}", operation.name())
+            }
+            Self::BytesReceived { link, bytes } => write!(formatter, "{link} BytesReceived {} bytes", bytes.len()),
+            Self::LinkUp { link } => write!(formatter, "{link} LinkUp"),
+            Self::LinkDrained { link, bytes } => write!(formatter, "{link} LinkDrained {bytes} bytes"),
+            Self::LinkDown { link, reason } => write!(formatter, "{link} LinkDown {reason}"),
+            Self::TimerFired => write!(formatter, "TimerFired"),
+            Self::Append(append) => {
+                write!(formatter, "{} Append {} {} bytes", append.space, append.request, append.payload.len())
+            }
+            Self::Command(command) => command.fmt(formatter),
+        }
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { space, request, from, .. } => write!(formatter, "{space} Read {request} from {from}"),
+            Self::PauseReplica { space, replica } => write!(formatter, "{space} PauseReplica {replica}"),
+            Self::ResumeReplica { space, replica } => write!(formatter, "{space} ResumeReplica {replica}"),
+            Self::Shutdown => write!(formatter, "Shutdown"),
+        }
+    }
+}

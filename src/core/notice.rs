@@ -1,0 +1,172 @@
+//! What people and metrics are told.
+
+use ::core::fmt;
+use alloc::string::String;
+
+use crate::types::message::CloseReason;
+use crate::types::{Epoch, LinkId, NodeId, Position, Sequence, SpaceId};
+
+use super::event::{StorageError, StorageOperation};
+use super::status::{ReplicaStatus, Role};
+
+/// Something that changed and that somebody may want to know.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// The node's role in a space changed.
+    RoleChanged {
+        /// The space.
+        space: SpaceId,
+        /// The role now.
+        role: Role,
+        /// The epoch in which it holds; a fencing token for a primary.
+        epoch: Epoch,
+    },
+    /// The commit moved on.
+    Committed {
+        /// The space.
+        space: SpaceId,
+        /// The last committed sequence.
+        commit: Sequence,
+    },
+    /// A replica's status changed, as its primary sees it.
+    ReplicaStatusChanged {
+        /// The space.
+        space: SpaceId,
+        /// The replica.
+        replica: NodeId,
+        /// What it was.
+        from: ReplicaStatus,
+        /// What it is.
+        to: ReplicaStatus,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A replica's lag reached the alert threshold, or the critical one.
+    LagAlert {
+        /// The space.
+        space: SpaceId,
+        /// The replica.
+        replica: NodeId,
+        /// The lag in milliseconds.
+        lag_ms: u64,
+        /// Whether it is the critical one.
+        critical: bool,
+    },
+    /// A link passed its hello.
+    LinkOpened {
+        /// The link.
+        link: LinkId,
+        /// The peer.
+        peer: NodeId,
+    },
+    /// A link is gone.
+    LinkClosed {
+        /// The link.
+        link: LinkId,
+        /// The peer, where it is known.
+        peer: Option<NodeId>,
+        /// Why.
+        reason: CloseReason,
+        /// Whether this node closed it.
+        by_us: bool,
+    },
+    /// The breaker of a replica opened: nothing in bulk goes there until it half-opens.
+    BreakerOpened {
+        /// The peer.
+        peer: NodeId,
+        /// Failures in a row.
+        failures: u32,
+        /// Until it half-opens, in milliseconds.
+        retry_ms: u64,
+    },
+    /// The breaker lets one attempt through.
+    BreakerHalfOpened {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// The breaker closed again.
+    BreakerClosed {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// A space stopped on this node. It acknowledges nothing more until the node starts again.
+    SpaceStopped {
+        /// The space.
+        space: SpaceId,
+        /// Why.
+        reason: StopReason,
+    },
+    /// A replica refused what no retry can mend.
+    ReplicaDiverged {
+        /// The space.
+        space: SpaceId,
+        /// The replica.
+        replica: NodeId,
+        /// The first sequence at which the logs differ.
+        at: Sequence,
+    },
+}
+
+/// Why a space has stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum StopReason {
+    /// The storage failed. Failures of fsync are final for a process: what the kernel holds is not to be believed.
+    #[error("{} failed: {error}; mend the disk, then start the node again", operation.name())]
+    Storage {
+        /// What failed.
+        operation: StorageOperation,
+        /// How.
+        error: StorageError,
+    },
+    /// This node's log and the primary's differ.
+    #[error(
+        "the log diverged: it has {ours} where {epoch}'s primary has another entry at {at}; \
+         move the data directory away and let the node copy the log anew"
+    )]
+    Diverged {
+        /// The epoch whose primary has the other log.
+        epoch: Epoch,
+        /// The first sequence known to differ.
+        at: Sequence,
+        /// The end of the log here.
+        ours: Position,
+    },
+    /// The terms of this generation are used up.
+    #[error("the terms are used up after {last}")]
+    TermsExhausted {
+        /// The last epoch.
+        last: Epoch,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RoleChanged { space, role, epoch } => write!(formatter, "{space} is {role} in {epoch}"),
+            Self::Committed { space, commit } => write!(formatter, "{space} committed {commit}"),
+            Self::ReplicaStatusChanged { space, replica, from, to, reason } => {
+                write!(formatter, "{space} {replica} {from} -> {to}: {reason}")
+            }
+            Self::LagAlert { space, replica, lag_ms, critical } => {
+                let level = if *critical { "critical" } else { "alert" };
+                write!(formatter, "{space} {replica} lag {level} {lag_ms} ms")
+            }
+            Self::LinkOpened { link, peer } => write!(formatter, "{link} {peer} opened"),
+            Self::LinkClosed { link, peer, reason, by_us } => {
+                write!(formatter, "{link}")?;
+                if let Some(peer) = peer {
+                    write!(formatter, " {peer}")?;
+                }
+                let who = if *by_us { "closed" } else { "ended" };
+                write!(formatter, " {who}: {reason}")
+            }
+            Self::BreakerOpened { peer, failures, retry_ms } => {
+                write!(formatter, "{peer} breaker opened after {failures} failures, half-opens in {retry_ms} ms")
+            }
+            Self::BreakerHalfOpened { peer } => write!(formatter, "{peer} breaker half-opened"),
+            Self::BreakerClosed { peer } => write!(formatter, "{peer} breaker closed"),
+            Self::SpaceStopped { space, reason } => write!(formatter, "{space} stopped: {reason}"),
+            Self::ReplicaDiverged { space, replica, at } => write!(formatter, "{space} {replica} diverged at {at}"),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What a node says of itself.
+
+use ::core::fmt;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::Serialize;
+
+use crate::types::{Epoch, NodeId, Sequence, SpaceId, SpaceName};
+
+/// A node's part in a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Configured as primary; its epoch's first entry is not durable yet.
+    Opening,
+    /// Takes appends and ships them.
+    Primary,
+    /// Follows a primary.
+    Replica,
+    /// Stopped; the status tells why.
+    Stopped,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Opening => "opening",
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// How a replica does, as its primary sees it; the numbers are those of the metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaStatus {
+    /// 0: three or more failures in a row.
+    Failed,
+    /// 1: lag of a second or more.
+    Degraded,
+    /// 2: some lag.
+    Lagging,
+    /// 3: no lag.
+    Healthy,
+}
+
+impl ReplicaStatus {
+    /// The number that the metric shows.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Failed => 0,
+            Self::Degraded => 1,
+            Self::Lagging => 2,
+            Self::Healthy => 3,
+        }
+    }
+}
+
+impl fmt::Display for ReplicaStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Failed => "Failed",
+            Self::Degraded => "Degraded",
+            Self::Lagging => "Lagging",
+            Self::Healthy => "Healthy",
+        })
+    }
+}
+
+/// How far a replica is behind what the primary has durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+pub struct ReplicaLag {
+    /// Entries that it has not acknowledged.
+    pub entries: u64,
+    /// Their bytes, headers included; an estimate where they were written before this start.
+    pub bytes: u64,
+    /// The age of the oldest of them, on the primary's clock.
+    pub ms: u64,
+}
+
+/// A replica as its primary sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplicaView {
+    /// The replica.
+    pub node: NodeId,
+    /// How it does.
+    pub status: ReplicaStatus,
+    /// Why it is said to do so.
+    pub reason: String,
+    /// The last sequence that it acknowledged as durable.
+    pub durable: Sequence,
+    /// The last sequence that its engine applied.
+    pub applied: Sequence,
+    /// How far it is behind.
+    pub lag: ReplicaLag,
+    /// Whether a link to it is open.
+    pub connected: bool,
+    /// Whether it is paused by an operator.
+    pub paused: bool,
+    /// Batches sent since this start, repeated ones included.
+    pub batches_sent: u64,
+    /// Batches that were not acknowledged in time, or were refused.
+    pub batches_failed: u64,
+}
+
+/// A space on a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SpaceStatus {
+    /// Its id.
+    #[serde(skip)]
+    pub space: SpaceId,
+    /// Its name.
+    pub name: SpaceName,
+    /// The node's part in it.
+    pub role: Role,
+    /// Why it stopped, where it did.
+    pub stopped: Option<String>,
+    /// The primary, by the configuration.
+    pub primary: NodeId,
+    /// The epoch in force, as far as this node knows; printed form.
+    #[serde(serialize_with = "as_text")]
+    pub epoch: Epoch,
+    /// The highest epoch that this node promised; printed form.
+    #[serde(serialize_with = "as_text")]
+    pub promise: Epoch,
+    /// The last entry in the log, writes in flight included.
+    pub end: Sequence,
+    /// The last durable entry.
+    pub durable: Sequence,
+    /// The last entry known to be committed.
+    pub commit: Sequence,
+    /// Appends that wait for their answers.
+    pub waiting: u64,
+    /// The replicas, where this node is the primary.
+    pub replicas: Vec<ReplicaView>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// The node.
+    pub node: NodeId,
+    /// Whether a link to each peer is open.
+    pub peers: BTreeMap<NodeId, bool>,
+    /// Its spaces, by id.
+    pub spaces: Vec<SpaceStatus>,
+}
+
+fn as_text<S: serde::Serializer>(epoch: &Epoch, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(epoch)
+}

@@ -1,0 +1,2 @@
+//! The binary of engraft.
+fn main() {}

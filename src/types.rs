@@ -1,0 +1,15 @@
+//! Ids, time, entries and messages: the base that every other module imports.
+
+pub mod entry;
+pub mod fsync_mode;
+pub mod id;
+pub mod message;
+pub mod time;
+
+pub use entry::{Control, Entry, EntryError, HEADER_SIZE, WAL_MAGIC, WalEntryHeader, WalEntryType};
+pub use fsync_mode::FsyncMode;
+pub use id::{
+    ClusterId, Epoch, EpochHistory, EpochStart, Incarnation, LinkId, NodeId, Position, ReadId, RequestId, Sequence,
+    SpaceId, SpaceName, Token, WriteId,
+};
+pub use time::Time;

@@ -1,0 +1,18 @@
+//! When a log is made durable.
+
+use serde::{Deserialize, Serialize};
+
+/// When a log is made durable; Engram's four modes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FsyncMode {
+    /// After each write.
+    PerWrite,
+    /// After each group of writes.
+    #[default]
+    PerBatch,
+    /// By a timer; "durable" means written.
+    Timer,
+    /// Never; "durable" means written.
+    None,
+}

@@ -1,0 +1,1 @@
+//! Frames and bodies: bytes to messages and back.
