@@ -1,1 +1,5 @@
 //! The log on disk.
+
+pub mod disk;
+
+pub use disk::{Access, Disk, DiskEntry, DiskFile};

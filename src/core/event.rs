@@ -21,6 +21,15 @@ use super::config::{Ack, SpaceConfig};
 pub enum Event {
     /// A space's log was recovered; the space begins. Once per space and start, before its links.
     SpaceOpened(Box<SpaceOpened>),
+    /// A space's log cannot be opened. It is shown as stopped; nothing of it is served, nothing deleted.
+    SpaceOpenFailed {
+        /// The space's name.
+        name: SpaceName,
+        /// What is configured for it.
+        config: SpaceConfig,
+        /// Why not.
+        error: StorageError,
+    },
     /// All entries of this write are durable (in the sense of the space's fsync mode), and all before it.
     WalAppended {
         /// The space.
@@ -228,6 +237,7 @@ impl fmt::Display for Event {
             Self::SpaceOpened(opened) => {
                 write!(formatter, "{} SpaceOpened ends {} promised {}", opened.name.id(), opened.end, opened.promise)
             }
+            Self::SpaceOpenFailed { name, error, .. } => write!(formatter, "{} SpaceOpenFailed {error}", name.id()),
             Self::WalAppended { space, write, epoch, sequence } => {
                 write!(formatter, "{space} WalAppended {write} {epoch}{sequence}")
             }

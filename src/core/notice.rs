@@ -28,6 +28,18 @@ pub enum Notice {
         /// The last committed sequence.
         commit: Sequence,
     },
+    /// A replica acknowledged; one for each ack that moved it on.
+    ReplicaAcked {
+        /// The space.
+        space: SpaceId,
+        /// The replica.
+        replica: NodeId,
+        /// The last entry that it has durable.
+        durable: Sequence,
+        /// The lag until this ack: the age of the oldest entry that it acknowledges, in microseconds of the
+        /// primary's clock.
+        lag_us: u64,
+    },
     /// A replica's status changed, as its primary sees it.
     ReplicaStatusChanged {
         /// The space.
@@ -144,6 +156,9 @@ impl fmt::Display for Notice {
         match self {
             Self::RoleChanged { space, role, epoch } => write!(formatter, "{space} is {role} in {epoch}"),
             Self::Committed { space, commit } => write!(formatter, "{space} committed {commit}"),
+            Self::ReplicaAcked { space, replica, durable, lag_us } => {
+                write!(formatter, "{space} {replica} acked {durable} lag {lag_us} us")
+            }
             Self::ReplicaStatusChanged { space, replica, from, to, reason } => {
                 write!(formatter, "{space} {replica} {from} -> {to}: {reason}")
             }
