@@ -3,6 +3,7 @@
 pub mod entry;
 pub mod fsync_mode;
 pub mod id;
+mod list;
 pub mod message;
 pub mod time;
 

@@ -3,10 +3,16 @@
 //! A frame is a header of twelve bytes (u32 length of the body, u8 kind, three zeros, u32 CRC32C of those eight) and the
 //! body. Nothing is believed, and no memory taken, before the checksum over it holds.
 
-pub mod error;
-pub mod frame;
-pub mod write_buffer;
+mod control;
+mod decoder;
+mod error;
+mod frame;
+pub mod wal_format;
+mod write_buffer;
 
+pub use control::{CONTROL_BYTES_MAX, HEARTBEAT_COMMITS_MAX, HISTORY_STARTS_MAX, TEXT_BYTES_MAX};
+pub use decoder::FrameDecoder;
 pub use error::WireError;
-pub use frame::{FRAME_HEADER_SIZE, FrameDecoder, WireLimits, batch_frame_size, encode};
+pub use frame::{FRAME_HEADER_SIZE, WireLimits, batch_frame_size, encode};
+pub use wal_format::BATCH_HEADER_SIZE;
 pub use write_buffer::WriteBuffer;

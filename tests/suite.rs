@@ -1,1 +1,4 @@
 //! The integration crate.
+
+mod support;
+mod wire;

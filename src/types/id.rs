@@ -6,8 +6,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
+
+use super::list;
 
 /// A node, unique in its cluster and never used again; printed `n1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -252,7 +255,7 @@ pub struct EpochStart {
 /// Which epoch each sequence of a log is of: the starts, rising in both fields.
 ///
 /// Two logs have a common point that follows from their histories and ends alone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct EpochHistory(Vec<EpochStart>);
 
 impl EpochHistory {
@@ -312,6 +315,14 @@ impl EpochHistory {
             candidate = start.map_or(Sequence::ZERO, |start| start.first.previous());
         }
         Sequence::ZERO
+    }
+}
+
+impl<'de> Deserialize<'de> for EpochHistory {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_starts(list::deserialize(deserializer)?).map_err(|index| {
+            D::Error::custom(format_args!("start {index} of the epoch history does not rise above the one before it"))
+        })
     }
 }
 

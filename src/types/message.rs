@@ -172,6 +172,7 @@ pub struct Heartbeat {
     /// The dialler's clock, microseconds.
     pub sent: Time,
     /// Commits that the peer has not confirmed; a quiet space is not named.
+    #[serde(deserialize_with = "super::list::deserialize")]
     pub commits: Vec<SpaceCommit>,
 }
 
@@ -181,6 +182,7 @@ pub struct Echo {
     /// The heartbeat's `sent`.
     pub sent: Time,
     /// For each space that the heartbeat named: the commit that the peer knows now.
+    #[serde(deserialize_with = "super::list::deserialize")]
     pub commits: Vec<SpaceCommit>,
 }
 
