@@ -4,16 +4,35 @@
 //! The same events give the same actions, byte for byte.
 
 pub mod action;
+mod breaker;
+mod catchup;
+mod clients;
 pub mod config;
+mod context;
 pub mod coordinator;
 pub mod draw;
 pub mod event;
+mod lag_monitor;
+mod link;
+mod log;
 pub mod notice;
+mod peer;
+mod primary;
+mod progress;
+mod receiver;
+mod state;
 pub mod status;
+mod tail;
+mod timer;
+mod waiting;
+mod wal_shipper;
 
 pub use action::{Action, Actions, AppendError, Outcome};
 pub use config::{Ack, ConfigError, ConnectionPoolConfig, ReplicationConfig, SpaceConfig};
 pub use coordinator::ReplicationCoordinator;
 pub use event::{Append, Command, Event, SpaceOpened, StorageError, StorageErrorKind, StorageOperation};
 pub use notice::Notice;
+pub use progress::ReplicaProgress;
+pub use state::ReplicationState;
 pub use status::{NodeStatus, ReplicaLag, ReplicaStatus, ReplicaView, Role, SpaceStatus};
+pub use wal_shipper::WalShipper;

@@ -157,6 +157,12 @@ pub enum AppendError {
         /// How large it is.
         found: u64,
     },
+    /// The control bytes are the library's own.
+    #[error("control kind {found} is not for users, expected 0")]
+    ReservedControl {
+        /// The kind that was given.
+        found: u8,
+    },
     /// Too many bytes or appends wait for their answers.
     #[error(
         "{waiting} appends of {bytes} bytes wait already (`append_entries_max`, `append_bytes_max`); try again later"

@@ -84,6 +84,8 @@ pub enum Notice {
     },
     /// The breaker of a replica opened: nothing in bulk goes there until it half-opens.
     BreakerOpened {
+        /// The space whose batches fail; `None` where the links to the peer do.
+        space: Option<SpaceId>,
         /// The peer.
         peer: NodeId,
         /// Failures in a row.
@@ -93,11 +95,15 @@ pub enum Notice {
     },
     /// The breaker lets one attempt through.
     BreakerHalfOpened {
+        /// The space whose batches fail; `None` where the links to the peer do.
+        space: Option<SpaceId>,
         /// The peer.
         peer: NodeId,
     },
     /// The breaker closed again.
     BreakerClosed {
+        /// The space whose batches fail; `None` where the links to the peer do.
+        space: Option<SpaceId>,
         /// The peer.
         peer: NodeId,
     },
@@ -175,13 +181,27 @@ impl fmt::Display for Notice {
                 let who = if *by_us { "closed" } else { "ended" };
                 write!(formatter, " {who}: {reason}")
             }
-            Self::BreakerOpened { peer, failures, retry_ms } => {
+            Self::BreakerOpened { space, peer, failures, retry_ms } => {
+                subject(formatter, *space)?;
                 write!(formatter, "{peer} breaker opened after {failures} failures, half-opens in {retry_ms} ms")
             }
-            Self::BreakerHalfOpened { peer } => write!(formatter, "{peer} breaker half-opened"),
-            Self::BreakerClosed { peer } => write!(formatter, "{peer} breaker closed"),
+            Self::BreakerHalfOpened { space, peer } => {
+                subject(formatter, *space)?;
+                write!(formatter, "{peer} breaker half-opened")
+            }
+            Self::BreakerClosed { space, peer } => {
+                subject(formatter, *space)?;
+                write!(formatter, "{peer} breaker closed")
+            }
             Self::SpaceStopped { space, reason } => write!(formatter, "{space} stopped: {reason}"),
             Self::ReplicaDiverged { space, replica, at } => write!(formatter, "{space} {replica} diverged at {at}"),
         }
+    }
+}
+
+fn subject(formatter: &mut fmt::Formatter<'_>, space: Option<SpaceId>) -> fmt::Result {
+    match space {
+        Some(space) => write!(formatter, "{space} "),
+        None => Ok(()),
     }
 }

@@ -124,6 +124,11 @@ pub enum RefusalReason {
         /// What it has promised.
         promised: Epoch,
     },
+    /// The replica's configuration names another primary.
+    NotPrimary {
+        /// Whom it names.
+        primary: NodeId,
+    },
     /// The entry before the batch is not in the replica's log yet.
     Gap,
     /// The logs differ at or below the replica's end.
@@ -265,6 +270,12 @@ pub enum CloseReason {
         /// The time-out, in milliseconds.
         millis: u64,
     },
+    /// More links than the peers could need.
+    #[error("too many links: expected at most {limit}")]
+    TooManyLinks {
+        /// How many may be open.
+        limit: u64,
+    },
     /// The peer opened a newer link in the same direction.
     #[error("replaced by a newer link")]
     Replaced,
@@ -315,6 +326,7 @@ impl fmt::Display for Message {
                 write!(formatter, "Refusal {} {} ", refusal.space, refusal.epoch)?;
                 match &refusal.reason {
                     RefusalReason::Stale { promised } => write!(formatter, "stale, promised {promised}")?,
+                    RefusalReason::NotPrimary { primary } => write!(formatter, "primary is {primary}")?,
                     RefusalReason::Gap => write!(formatter, "gap")?,
                     RefusalReason::Diverged { at } => write!(formatter, "diverged at {at}")?,
                     RefusalReason::Stopped { reason } => write!(formatter, "stopped: {reason}")?,

@@ -57,3 +57,9 @@ impl fmt::Display for Time {
         write!(formatter, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
+
+/// The whole milliseconds of a duration, rounded up, so that a wait that is told is never shorter than the real one.
+#[must_use]
+pub fn millis_up(duration: Duration) -> u64 {
+    micros(duration).div_ceil(1_000)
+}

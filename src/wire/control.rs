@@ -108,6 +108,7 @@ pub(super) fn cut_reason(reason: &CloseReason) -> CloseReason {
         | CloseReason::UnknownSpace { .. }
         | CloseReason::Silent { .. }
         | CloseReason::ConnectTimeout { .. }
+        | CloseReason::TooManyLinks { .. }
         | CloseReason::Replaced
         | CloseReason::Shutdown => {}
     }
@@ -124,6 +125,7 @@ pub(super) fn cut_refusal(refusal: &Refusal) -> Cow<'_, Refusal> {
         }
         RefusalReason::Stopped { .. }
         | RefusalReason::Stale { .. }
+        | RefusalReason::NotPrimary { .. }
         | RefusalReason::Gap
         | RefusalReason::Diverged { .. } => Cow::Borrowed(refusal),
     }

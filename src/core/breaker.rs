@@ -1,0 +1,90 @@
+//! The circuit breaker: after enough failures in a row nothing in bulk goes out until a wait is over.
+
+use crate::types::Time;
+
+use super::config::ConnectionPoolConfig;
+
+/// Failures in a row, and what follows from them.
+///
+/// It gates bulk only: dialling and heartbeats go on, so that a peer that came back is noticed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Breaker {
+    failures: u32,
+    openings: u32,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+enum State {
+    #[default]
+    Closed,
+    Open {
+        until: Time,
+    },
+    HalfOpen,
+}
+
+/// The breaker opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opened {
+    pub(crate) failures: u32,
+    pub(crate) until: Time,
+}
+
+impl Breaker {
+    /// Counts a failure; says so where the breaker opens (again) by it.
+    pub(crate) fn fail(&mut self, now: Time, pool: &ConnectionPoolConfig) -> Option<Opened> {
+        self.failures = self.failures.saturating_add(1);
+        let opens = match self.state {
+            State::Closed => self.failures >= pool.max_retries,
+            State::HalfOpen => true,
+            State::Open { .. } => false,
+        };
+        if !opens {
+            return None;
+        }
+        let step = usize::try_from(self.openings).unwrap_or(usize::MAX);
+        let wait = pool.backoff.get(step).or(pool.backoff.last()).copied().unwrap_or_default();
+        self.openings = self.openings.saturating_add(1);
+        let until = now + wait;
+        self.state = State::Open { until };
+        Some(Opened { failures: self.failures, until })
+    }
+
+    /// The other side answered: all is forgotten. Says whether the breaker was open.
+    pub(crate) fn contact(&mut self) -> bool {
+        let was_open = self.state != State::Closed;
+        *self = Self::default();
+        was_open
+    }
+
+    /// Half-opens where the wait is over; says so when it does.
+    pub(crate) fn poll(&mut self, now: Time) -> bool {
+        let due = self.wake().is_some_and(|until| until <= now);
+        if due {
+            self.state = State::HalfOpen;
+        }
+        due
+    }
+
+    /// Whether bulk may go out.
+    pub(crate) fn allows(&self) -> bool {
+        match self.state {
+            State::Closed | State::HalfOpen => true,
+            State::Open { .. } => false,
+        }
+    }
+
+    /// Failures in a row.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// When [`Breaker::poll`] is due.
+    pub(crate) fn wake(&self) -> Option<Time> {
+        match self.state {
+            State::Open { until } => Some(until),
+            State::Closed | State::HalfOpen => None,
+        }
+    }
+}

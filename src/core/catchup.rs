@@ -1,0 +1,88 @@
+//! A replica behind the entries in memory is served from the log on disk.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use crate::types::{Entry, LinkId, NodeId, ReadId, Sequence};
+
+use super::action::Action;
+use super::context::Context;
+use super::wal_shipper::{Shipped, WalShipper, fill, find};
+
+/// Batches that one read fetches. More would hold more memory per replica, fewer would wait for the disk more often.
+const READ_BATCHES: u32 = 8;
+
+impl WalShipper {
+    /// Ships a batch of what was read for the replica, or reads more; says whether a batch was shipped.
+    pub(super) fn ship_read(
+        &mut self,
+        node: NodeId,
+        link: LinkId,
+        shipped: Shipped<'_>,
+        context: &mut Context<'_>,
+    ) -> bool {
+        // Reads for replicas have odd numbers, those of clients even ones.
+        let read = ReadId(self.read_counter * 2 + 1);
+        let Some(progress) = find(&mut self.replicas, node) else { return false };
+        let next = progress.next;
+        let holds = progress.held.front().is_some_and(|entry| entry.header.sequence() == next);
+        if holds && let Some(before) = progress.before {
+            let entries = fill(progress.held.iter(), context);
+            progress.held.drain(..entries.len());
+            self.send(node, link, before, entries, shipped.commit, context);
+            return true;
+        }
+        progress.held.clear();
+        if progress.read.is_some() {
+            return false;
+        }
+        progress.read = Some(read);
+        // A batch names the entry before it: that one is read as well where it is not known.
+        let known = progress.before.is_some();
+        let from = if known { next } else { next.previous().max(Sequence(1)) };
+        self.read_counter += 1;
+        context.push(Action::WalRead {
+            space: self.space,
+            read,
+            from,
+            entries_max: context.config.batch_entries.saturating_mul(READ_BATCHES).saturating_add(1),
+            bytes_max: context.config.batch_bytes.saturating_mul(u64::from(READ_BATCHES)),
+        });
+        false
+    }
+
+    /// Entries were read for a replica; says whether the read was one of these.
+    pub(super) fn read(
+        &mut self,
+        read: ReadId,
+        entries: Vec<Entry>,
+        shipped: Shipped<'_>,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let Some(node) =
+            self.replicas.iter().find(|progress| progress.read == Some(read)).map(|progress| progress.node)
+        else {
+            return false;
+        };
+        let origin = self.before(Sequence(1));
+        let Some(progress) = find(&mut self.replicas, node) else { return false };
+        progress.read = None;
+        let next = progress.next;
+        // Entries that are written and not durable yet are read as well, and must not be shipped yet.
+        let durable = shipped.log.durable();
+        let mut entries = entries.into_iter().filter(|entry| entry.header.sequence() <= durable).peekable();
+        if entries.peek().is_some_and(|first| first.header.sequence() < next) {
+            progress.before = entries.next().map(|entry| entry.position());
+        } else if next == Sequence(1) {
+            progress.before = origin;
+        }
+        progress.before = progress.before.filter(|before| before.sequence == next.previous());
+        progress.held = entries.collect();
+        if progress.before.is_none() {
+            // Reading again at once could go on for ever; the breaker sets the pace.
+            self.failed(node, format!("the log here has no entry {}", next.previous()), shipped.log, context);
+        }
+        self.ship(node, shipped, context);
+        true
+    }
+}

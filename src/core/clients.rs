@@ -1,0 +1,147 @@
+//! What clients and operators want of a space.
+
+use alloc::string::ToString;
+
+use crate::types::message::SpaceCommit;
+use crate::types::{NodeId, ReadId, RequestId, Sequence, Time};
+
+use super::action::{Action, AppendError, Outcome};
+use super::config::ReplicationConfig;
+use super::context::Context;
+use super::event::Append;
+use super::link::Links;
+use super::state::{CLIENT_READS_MAX, Part, ReplicationState};
+use super::status::{ReplicaView, SpaceStatus};
+
+impl ReplicationState {
+    /// A client's append.
+    pub(super) fn append(&mut self, append: Append, context: &mut Context<'_>) {
+        let error = match &mut self.part {
+            Part::Primary(primary) => return primary.append(append, &mut self.log, context),
+            Part::Replica(_) => AppendError::NotPrimary { primary: self.config.primary },
+            Part::Stopped(reason) => AppendError::Stopped(reason.clone()),
+        };
+        context.push(Action::Reply { request: append.request, outcome: Outcome::Failed(error) });
+    }
+
+    /// A client reads committed entries.
+    pub(super) fn read(&mut self, request: RequestId, from: Sequence, limits: (u32, u64), context: &mut Context<'_>) {
+        let fail = |error| Action::Reply { request, outcome: Outcome::Failed(error) };
+        if let Part::Stopped(reason) = &self.part {
+            context.push(fail(AppendError::Stopped(reason.clone())));
+            return;
+        }
+        let (from, commit) = (from.max(Sequence(1)), self.readable());
+        let limits =
+            (limits.0.clamp(1, context.config.batch_entries.max(10_000)), limits.1.min(context.config.window_bytes));
+        if from > commit {
+            context
+                .push(Action::Reply { request, outcome: Outcome::Entries { entries: alloc::vec::Vec::new(), commit } });
+            return;
+        }
+        if let Part::Primary(primary) = &self.part
+            && let Some(reply) = primary.read_tail(request, from, commit, limits)
+        {
+            context.push(reply);
+            return;
+        }
+        if self.reads.len() >= CLIENT_READS_MAX {
+            context.push(fail(AppendError::Overloaded { waiting: self.reads.len() as u64, bytes: 0 }));
+            return;
+        }
+        // Clients' reads have even numbers, those for replicas odd ones.
+        let read = ReadId(self.read_counter * 2);
+        self.read_counter += 1;
+        self.reads.push((read, request));
+        let (entries_max, bytes_max) = limits;
+        context.push(Action::WalRead { space: self.space, read, from, entries_max, bytes_max });
+    }
+
+    /// Stops shipping to a replica, or begins again. It means nothing on a node that is not the primary.
+    pub(super) fn pause(&mut self, replica: NodeId, paused: bool, context: &mut Context<'_>) {
+        if let Part::Primary(primary) = &mut self.part {
+            primary.pause(replica, paused, &self.log, self.commit, context);
+        }
+    }
+
+    /// The link to a replica has room for bulk again.
+    pub(super) fn room(&mut self, node: NodeId, context: &mut Context<'_>) {
+        if let Part::Primary(primary) = &mut self.part {
+            primary.room(node, &self.log, self.commit, context);
+        }
+    }
+
+    /// What a heartbeat to `node` says of the space; `None` where there is nothing to say.
+    pub(super) fn unconfirmed(&mut self, node: NodeId) -> Option<SpaceCommit> {
+        match &mut self.part {
+            Part::Primary(primary) => primary.unconfirmed(node, self.commit),
+            Part::Replica(_) | Part::Stopped(_) => None,
+        }
+    }
+
+    /// What the peer answered to a heartbeat.
+    pub(super) fn echoed(&mut self, node: NodeId, known: SpaceCommit) {
+        if let Part::Primary(primary) = &mut self.part {
+            primary.echoed(node, known, self.commit);
+        }
+    }
+
+    /// Whether nothing is under way that a shutdown waits for.
+    pub(super) fn is_settled(&self) -> bool {
+        let waits = match &self.part {
+            Part::Primary(primary) => primary.waiting() > 0,
+            Part::Replica(_) => false,
+            Part::Stopped(_) => return true,
+        };
+        self.log.is_settled() && !waits
+    }
+
+    /// The node shuts down: reads under way fail.
+    pub(super) fn release_reads(&mut self, context: &mut Context<'_>) {
+        for (_, request) in self.reads.drain(..) {
+            let outcome = Outcome::Failed(AppendError::Shutdown);
+            context.push(Action::Reply { request, outcome });
+        }
+    }
+
+    /// What the space says of itself.
+    pub(super) fn status(&self, now: Time, links: &Links, config: &ReplicationConfig) -> SpaceStatus {
+        let (waiting, replicas, stopped) = match &self.part {
+            Part::Primary(primary) => {
+                let shipper = &primary.shipper;
+                let views = shipper.replicas.iter().map(|progress| {
+                    let measured = shipper.measured(progress, &self.log, now, links, config);
+                    ReplicaView {
+                        node: progress.node,
+                        status: progress.monitor.status(),
+                        reason: super::lag_monitor::reason(&measured),
+                        durable: progress.durable,
+                        applied: progress.applied,
+                        lag: measured.lag,
+                        connected: progress.link.is_some(),
+                        paused: progress.paused,
+                        batches_sent: progress.batches_sent,
+                        batches_failed: progress.batches_failed,
+                    }
+                });
+                (primary.waiting(), views.collect(), None)
+            }
+            Part::Replica(_) => (0, alloc::vec::Vec::new(), None),
+            Part::Stopped(reason) => (0, alloc::vec::Vec::new(), Some(reason.to_string())),
+        };
+        SpaceStatus {
+            space: self.space,
+            name: self.name.clone(),
+            role: self.role(),
+            stopped,
+            primary: self.config.primary,
+            epoch: self.epoch(),
+            promise: self.promise,
+            end: self.log.end().sequence,
+            durable: self.log.durable(),
+            commit: self.commit,
+            waiting,
+            replicas,
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! Connections: dialling, hello, silence, and bytes made messages.
+//!
+//! Each node dials each peer. Requests travel on the dialler's link, answers return on it.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+
+use bytes::Bytes;
+
+use crate::types::message::{CloseReason, Hello, Message, VERSION_MAX, VERSION_MIN, Welcome};
+use crate::types::{LinkId, NodeId, Time};
+use crate::wire::{FrameDecoder, WireLimits};
+
+use super::action::{Action, Actions};
+use super::config::ReplicationConfig;
+use super::notice::Notice;
+use super::peer::Peer;
+
+/// Links that may be open beyond one per peer and direction: dialled by strangers, or not greeted yet.
+const STRANGERS_MAX: usize = 64;
+
+/// All links and peers of a node.
+#[derive(Debug, Clone, Hash)]
+pub(crate) struct Links {
+    peers: BTreeMap<NodeId, Peer>,
+    links: BTreeMap<LinkId, Link>,
+    dialled: u64,
+    limits: WireLimits,
+    /// What the spaces have to be told; taken out by the coordinator before `handle` returns.
+    changes: VecDeque<Change>,
+    closed: bool,
+}
+
+/// A change that concerns the spaces.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Change {
+    /// The dialled link to a peer passed its hello.
+    Up { peer: NodeId, link: LinkId },
+    /// The dialled link to a peer is gone, or could not be made.
+    Down { peer: NodeId, reason: CloseReason },
+}
+
+#[derive(Debug, Clone, Hash)]
+struct Link {
+    /// Whom it was dialled to, or who said hello on it.
+    peer: Option<NodeId>,
+    phase: Phase,
+    decoder: FrameDecoder,
+    /// When something last came, or the link began to be waited for.
+    heard: Time,
+    /// Bytes of batches that were sent and have not left.
+    queued: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Phase {
+    /// Dialled, not connected.
+    Dialling,
+    /// Connected, the hello or its answer is awaited.
+    Greeting,
+    /// Both know each other.
+    Open,
+}
+
+/// A message of an open link, with who sent it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) peer: NodeId,
+    pub(crate) link: LinkId,
+    pub(crate) message: Message,
+}
+
+impl Links {
+    pub(crate) fn new(config: &ReplicationConfig) -> Self {
+        Self {
+            peers: config.peers.iter().map(|&node| (node, Peer::new(node))).collect(),
+            links: BTreeMap::new(),
+            dialled: 0,
+            limits: WireLimits::new(config.batch_bytes, config.entry_bytes_max),
+            changes: VecDeque::new(),
+            closed: false,
+        }
+    }
+
+    pub(crate) fn peer(&self, node: NodeId) -> Option<&Peer> {
+        self.peers.get(&node)
+    }
+
+    pub(crate) fn peer_mut(&mut self, node: NodeId) -> Option<&mut Peer> {
+        self.peers.get_mut(&node)
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// The open link that this node dialled to the peer.
+    pub(crate) fn open_to(&self, peer: NodeId) -> Option<LinkId> {
+        let link = self.peers.get(&peer)?.dialled?;
+        (self.links.get(&link)?.phase == Phase::Open).then_some(link)
+    }
+
+    /// The next change that the spaces have to be told.
+    pub(crate) fn take_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// A dialled link is connected, or a peer connected.
+    pub(crate) fn up(&mut self, now: Time, id: LinkId, config: &ReplicationConfig, actions: &mut Actions) {
+        if id.is_accepted() {
+            self.accepted(now, id, actions);
+            return;
+        }
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.phase == Phase::Dialling) else { return };
+        let Some(to) = link.peer else { return };
+        link.phase = Phase::Greeting;
+        link.heard = now;
+        let hello = Hello {
+            version_min: VERSION_MIN,
+            version_max: VERSION_MAX,
+            cluster: config.cluster,
+            from: config.node,
+            to,
+            incarnation: config.incarnation,
+        };
+        actions.push(Action::Send { link: id, message: Message::Hello(hello) });
+    }
+
+    fn accepted(&mut self, now: Time, id: LinkId, actions: &mut Actions) {
+        let limit = 2 * self.peers.len() + STRANGERS_MAX;
+        let refusal = if self.closed {
+            Some(CloseReason::Shutdown)
+        } else if self.links.len() >= limit {
+            Some(CloseReason::TooManyLinks { limit: limit as u64 })
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            actions.push(Action::Close { link: id, reason: reason.clone() });
+            actions.push(Action::Notify(Notice::LinkClosed { link: id, peer: None, reason, by_us: true }));
+            return;
+        }
+        let decoder = FrameDecoder::new(self.limits);
+        self.links.insert(id, Link { peer: None, phase: Phase::Greeting, decoder, heard: now, queued: 0 });
+    }
+
+    /// The driver says that a link is gone, or was never made.
+    pub(crate) fn down(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        reason: CloseReason,
+        config: &ReplicationConfig,
+        actions: &mut Actions,
+    ) {
+        self.forget(now, id, reason, false, config, actions);
+    }
+
+    /// Closes a link with a reason that the peer is told as well.
+    pub(crate) fn close(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        reason: CloseReason,
+        config: &ReplicationConfig,
+        actions: &mut Actions,
+    ) {
+        let Some(link) = self.links.get(&id) else { return };
+        if link.phase != Phase::Dialling {
+            actions.push(Action::Send { link: id, message: Message::Goodbye(reason.clone()) });
+        }
+        actions.push(Action::Close { link: id, reason: reason.clone() });
+        self.forget(now, id, reason, true, config, actions);
+    }
+
+    fn forget(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        reason: CloseReason,
+        by_us: bool,
+        config: &ReplicationConfig,
+        actions: &mut Actions,
+    ) {
+        let Some(link) = self.links.remove(&id) else { return };
+        let notice = Notice::LinkClosed { link: id, peer: link.peer, reason: reason.clone(), by_us };
+        actions.push(Action::Notify(notice));
+        let Some(peer) = link.peer.and_then(|node| self.peers.get_mut(&node)) else { return };
+        if peer.accepted == Some(id) {
+            peer.accepted = None;
+        }
+        if peer.dialled == Some(id) {
+            peer.waiting.clear();
+            peer.dial_failed(now, config, actions);
+            if self.closed {
+                peer.dial_at = None;
+            }
+            self.changes.push_back(Change::Down { peer: peer.node, reason });
+        }
+    }
+
+    /// A piece of a link's stream.
+    pub(crate) fn push(&mut self, now: Time, id: LinkId, bytes: Bytes) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.heard = now;
+            link.decoder.push(bytes);
+        }
+    }
+
+    /// The next message of an open link. Hello, welcome and goodbye are dealt with here.
+    pub(crate) fn next_message(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        config: &ReplicationConfig,
+        actions: &mut Actions,
+    ) -> Option<Received> {
+        loop {
+            let link = self.links.get_mut(&id)?;
+            let message = match link.decoder.next() {
+                Ok(message) => message?,
+                Err(error) => {
+                    self.close(now, id, CloseReason::BadFrame(error.to_string()), config, actions);
+                    return None;
+                }
+            };
+            let (phase, peer) = (link.phase, link.peer);
+            let outcome = match (message, phase, peer) {
+                (Message::Goodbye(reason), _, _) => {
+                    actions.push(Action::Close { link: id, reason: reason.clone() });
+                    self.forget(now, id, reason, false, config, actions);
+                    return None;
+                }
+                (Message::Hello(hello), Phase::Greeting, _) if id.is_accepted() => {
+                    self.greeted(now, id, &hello, config, actions)
+                }
+                (Message::Welcome(welcome), Phase::Greeting, Some(peer)) if !id.is_accepted() => {
+                    self.welcomed(now, id, peer, &welcome, actions)
+                }
+                (message, Phase::Open, Some(peer)) if travels(&message, id) => {
+                    return Some(Received { peer, link: id, message });
+                }
+                (message, phase, _) => Err(unexpected(&message, phase, id)),
+            };
+            if let Err(reason) = outcome {
+                self.close(now, id, reason, config, actions);
+                return None;
+            }
+        }
+    }
+
+    /// A dialler's hello.
+    fn greeted(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        hello: &Hello,
+        config: &ReplicationConfig,
+        actions: &mut Actions,
+    ) -> Result<(), CloseReason> {
+        let version = common_version(hello)?;
+        if hello.cluster != config.cluster {
+            return Err(CloseReason::WrongCluster { expected: config.cluster, found: hello.cluster });
+        }
+        if hello.to != config.node {
+            return Err(CloseReason::WrongNode { expected: hello.to, found: config.node });
+        }
+        let Some(peer) = self.peers.get_mut(&hello.from) else {
+            return Err(CloseReason::UnknownNode { found: hello.from });
+        };
+        peer.check_incarnation(hello.incarnation)?;
+        if let Some(older) = peer.accepted.replace(id) {
+            self.close(now, older, CloseReason::Replaced, config, actions);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            link.peer = Some(hello.from);
+            link.phase = Phase::Open;
+        }
+        if let Some(peer) = self.peers.get_mut(&hello.from) {
+            peer.accepted = Some(id);
+        }
+        let welcome = Welcome { version, from: config.node, incarnation: config.incarnation };
+        actions.push(Action::Send { link: id, message: Message::Welcome(welcome) });
+        actions.push(Action::Notify(Notice::LinkOpened { link: id, peer: hello.from }));
+        Ok(())
+    }
+
+    /// The answer to this node's hello.
+    fn welcomed(
+        &mut self,
+        now: Time,
+        id: LinkId,
+        expected: NodeId,
+        welcome: &Welcome,
+        actions: &mut Actions,
+    ) -> Result<(), CloseReason> {
+        if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
+            return Err(CloseReason::UnsupportedVersion {
+                expected_min: VERSION_MIN,
+                expected_max: VERSION_MAX,
+                found_min: welcome.version,
+                found_max: welcome.version,
+            });
+        }
+        if welcome.from != expected {
+            return Err(CloseReason::WrongNode { expected, found: welcome.from });
+        }
+        let Some(peer) = self.peers.get_mut(&expected) else {
+            return Err(CloseReason::UnknownNode { found: expected });
+        };
+        peer.check_incarnation(welcome.incarnation)?;
+        peer.opened(now, actions);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.phase = Phase::Open;
+        }
+        actions.push(Action::Notify(Notice::LinkOpened { link: id, peer: expected }));
+        self.changes.push_back(Change::Up { peer: expected, link: id });
+        Ok(())
+    }
+
+    /// A batch of this size was sent on the link.
+    pub(crate) fn queued(&mut self, id: LinkId, bytes: u64) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.queued = link.queued.saturating_add(bytes);
+        }
+    }
+
+    /// Whether the link takes another batch now.
+    pub(crate) fn has_room(&self, id: LinkId, config: &ReplicationConfig) -> bool {
+        self.links.get(&id).is_some_and(|link| link.queued < config.link_bulk_bytes)
+    }
+
+    /// Bytes have left; says which peer's link has room for bulk again.
+    ///
+    /// Control frames drain too and are not told apart, so a queue may be taken for shorter than it is by the few
+    /// bytes of control frames among the bulk; it is right again whenever it is empty.
+    pub(crate) fn drained(&mut self, id: LinkId, bytes: u64, config: &ReplicationConfig) -> Option<NodeId> {
+        let link = self.links.get_mut(&id)?;
+        link.queued = link.queued.saturating_sub(bytes);
+        (link.queued < config.link_bulk_bytes).then_some(link.peer)?
+    }
+
+    /// Dials, gives up and half-opens whatever is due.
+    pub(crate) fn tick(&mut self, now: Time, config: &ReplicationConfig, actions: &mut Actions) {
+        while let Some((id, reason)) = self.links.iter().find_map(|(&id, link)| {
+            let (limit, reason) = link.patience(config);
+            (link.heard + limit <= now).then_some((id, reason))
+        }) {
+            self.close(now, id, reason, config, actions);
+        }
+        for peer in self.peers.values_mut() {
+            if peer.breaker.poll(now) {
+                actions.push(Action::Notify(Notice::BreakerHalfOpened { space: None, peer: peer.node }));
+            }
+            if self.closed || peer.dial_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            self.dialled += 1;
+            let id = LinkId::dialled(self.dialled);
+            peer.dial_at = None;
+            peer.dialled = Some(id);
+            let decoder = FrameDecoder::new(self.limits);
+            let link = Link { peer: Some(peer.node), phase: Phase::Dialling, decoder, heard: now, queued: 0 };
+            self.links.insert(id, link);
+            actions.push(Action::Connect { link: id, peer: peer.node });
+        }
+    }
+
+    /// Closes everything for good.
+    pub(crate) fn shutdown(&mut self, now: Time, config: &ReplicationConfig, actions: &mut Actions) {
+        self.closed = true;
+        while let Some((&id, _)) = self.links.first_key_value() {
+            self.close(now, id, CloseReason::Shutdown, config, actions);
+        }
+        for peer in self.peers.values_mut() {
+            peer.dial_at = None;
+        }
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next_wake(&self, config: &ReplicationConfig) -> Option<Time> {
+        let silences = self.links.values().map(|link| link.heard + link.patience(config).0);
+        let dials = self.peers.values().filter_map(|peer| peer.dial_at);
+        let heartbeats = self.peers.values().filter_map(|peer| peer.heartbeat_at);
+        let breakers = self.peers.values().filter_map(|peer| peer.breaker.wake());
+        silences.chain(dials).chain(heartbeats).chain(breakers).min()
+    }
+}
+
+impl Link {
+    /// How long the link may be silent, and what is said of it then.
+    fn patience(&self, config: &ReplicationConfig) -> (core::time::Duration, CloseReason) {
+        let millis = crate::types::time::millis_up;
+        match self.phase {
+            Phase::Dialling => {
+                let limit = config.connect_timeout();
+                (limit, CloseReason::ConnectTimeout { millis: millis(limit) })
+            }
+            Phase::Greeting | Phase::Open => {
+                let limit = config.link_silence();
+                (limit, CloseReason::Silent { millis: millis(limit) })
+            }
+        }
+    }
+}
+
+/// The newest version that both speak.
+fn common_version(hello: &Hello) -> Result<u16, CloseReason> {
+    let version = hello.version_max.min(VERSION_MAX);
+    if version < hello.version_min || version < VERSION_MIN {
+        return Err(CloseReason::UnsupportedVersion {
+            expected_min: VERSION_MIN,
+            expected_max: VERSION_MAX,
+            found_min: hello.version_min,
+            found_max: hello.version_max,
+        });
+    }
+    Ok(version)
+}
+
+/// Whether a message of an open link came on the side where it belongs: requests on accepted links, answers on dialled.
+fn travels(message: &Message, link: LinkId) -> bool {
+    match message {
+        Message::SpaceHello(_) | Message::Batch(_) | Message::Heartbeat(_) => link.is_accepted(),
+        Message::Ack(_) | Message::Refusal(_) | Message::Echo(_) => !link.is_accepted(),
+        Message::Hello(_) | Message::Welcome(_) | Message::Goodbye(_) => false,
+    }
+}
+
+fn unexpected(message: &Message, phase: Phase, link: LinkId) -> CloseReason {
+    let expected = match (phase, link.is_accepted()) {
+        (Phase::Open, true) => "a request",
+        (Phase::Open, false) => "an answer",
+        (Phase::Dialling | Phase::Greeting, true) => "a hello",
+        (Phase::Dialling | Phase::Greeting, false) => "a welcome",
+    };
+    CloseReason::Unexpected { expected: String::from(expected), found: String::from(message.name()) }
+}

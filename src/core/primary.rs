@@ -1,0 +1,401 @@
+//! The primary's part: it opens an epoch, takes appends, commits by majority, and answers at each level.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::types::entry::control_payload;
+use crate::types::message::{CloseReason, Refusal, ReplicationAck, SpaceCommit};
+use crate::types::{
+    Control, Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time, WalEntryType,
+};
+
+use super::action::{Action, AppendError, Outcome};
+use super::config::{Ack, SpaceConfig};
+use super::context::Context;
+use super::event::Append;
+use super::log::Log;
+use super::notice::{Notice, StopReason};
+use super::state::origin;
+use super::waiting::{Waiter, Waiting, token};
+use super::wal_shipper::{Shipped, WalShipper, link_words};
+
+/// The primary's part in a space.
+#[derive(Debug, Clone, Hash)]
+pub(super) struct Primary {
+    space: SpaceId,
+    voters: Vec<NodeId>,
+    ack: Ack,
+    phase: Phase,
+    pub(super) shipper: WalShipper,
+    waiting: Waiting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Phase {
+    /// The promise of the epoch is not durable yet.
+    Promising,
+    /// The epoch's first entry is not durable yet.
+    Starting { start: Sequence },
+    /// Appends are taken. Only entries from `start` on commit by being counted (S10).
+    Open { start: Sequence },
+}
+
+impl Primary {
+    pub(super) fn new(name: SpaceName, epoch: Epoch, config: &SpaceConfig, log: &Log, context: &Context<'_>) -> Self {
+        let space = name.id();
+        let node = context.config.node;
+        let replicas = config.voters.iter().copied().filter(|&voter| voter != node);
+        let mut shipper = WalShipper::new(name, epoch, origin(context, space), log, replicas, context.now);
+        for progress in &mut shipper.replicas {
+            progress.attach(context.links.open_to(progress.node), log.end());
+        }
+        let voters = config.voters.clone();
+        Self { space, voters, ack: config.ack, phase: Phase::Promising, shipper, waiting: Waiting::default() }
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.shipper.epoch
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        match self.phase {
+            Phase::Open { .. } => true,
+            Phase::Promising | Phase::Starting { .. } => false,
+        }
+    }
+
+    pub(super) fn waiting(&self) -> u64 {
+        self.waiting.count()
+    }
+
+    /// Another epoch is to be opened above this one; appends that wait go on waiting.
+    pub(super) fn reopen(&mut self, epoch: Epoch, log: &Log) {
+        self.phase = Phase::Promising;
+        self.shipper.epoch = epoch;
+        for index in 0..self.shipper.replicas.len() {
+            if let Some((node, link)) = self.shipper.replicas.get(index).map(|progress| (progress.node, progress.link))
+            {
+                self.shipper.link_changed(node, link, log);
+            }
+        }
+    }
+
+    /// The promise of the epoch is durable: its first entry is written.
+    pub(super) fn vote_saved(&mut self, saved: Epoch, log: &mut Log, context: &mut Context<'_>) {
+        if self.phase != Phase::Promising || saved != self.epoch() {
+            return;
+        }
+        let start = log.end().sequence.next();
+        let body = control_payload(start, &[]);
+        let timestamp = context.config.clock_origin.saturating_add(context.now.0.saturating_mul(1_000));
+        let entry = Entry::following(
+            &log.end(),
+            self.epoch(),
+            WalEntryType::Checkpoint,
+            Control::epoch_start(),
+            timestamp,
+            body,
+        );
+        self.phase = Phase::Starting { start };
+        self.shipper.append_entry(entry.clone());
+        log.push(entry);
+        log.write(context.actions);
+    }
+
+    /// A client's append.
+    pub(super) fn append(&mut self, append: Append, log: &mut Log, context: &mut Context<'_>) {
+        let Append { request, payload, entry_type, control, timestamp, ack, timeout, .. } = append;
+        if let Err(error) = self.check(&payload, control, log, context) {
+            context.push(Action::Reply { request, outcome: Outcome::Failed(error) });
+            return;
+        }
+        let entry = Entry::following(&log.end(), self.epoch(), entry_type, control, timestamp, payload);
+        let waiter = Waiter {
+            request,
+            token: token(self.space, entry.position()),
+            deadline: context.now + timeout.unwrap_or(context.config.append_timeout),
+            bytes: entry.size() as u64,
+        };
+        self.waiting.push(ack.unwrap_or(self.ack), waiter);
+        self.shipper.append_entry(entry.clone());
+        log.push(entry);
+        log.write(context.actions);
+    }
+
+    fn check(&self, payload: &Bytes, control: Control, log: &Log, context: &Context<'_>) -> Result<(), AppendError> {
+        if !self.is_open() {
+            return Err(AppendError::NotReady);
+        }
+        if control.kind != Control::USER {
+            return Err(AppendError::ReservedControl { found: control.kind });
+        }
+        let (expected, found) = (context.config.entry_bytes_max, payload.len() as u64);
+        if found > expected {
+            return Err(AppendError::TooLarge { expected, found });
+        }
+        // What waits for the disk counts as well: its clients may have timed out long ago.
+        let waiting = self.waiting.count().max(log.undurable_entries());
+        let bytes = self.waiting.bytes().max(log.undurable_bytes());
+        if waiting >= context.config.append_entries_max || bytes >= context.config.append_bytes_max {
+            return Err(AppendError::Overloaded { waiting, bytes });
+        }
+        Ok(())
+    }
+
+    /// The log is durable further than `from`; says whether the epoch is open by that.
+    pub(super) fn durable(
+        &mut self,
+        from: Sequence,
+        log: &Log,
+        commit: &mut Sequence,
+        context: &mut Context<'_>,
+    ) -> bool {
+        let opens = match self.phase {
+            Phase::Starting { start } if log.durable() >= start => {
+                self.phase = Phase::Open { start };
+                true
+            }
+            Phase::Promising | Phase::Starting { .. } | Phase::Open { .. } => false,
+        };
+        self.advance(log, commit, context);
+        if self.is_open() {
+            self.shipper.durable(from, Shipped { log, commit: *commit }, context);
+        }
+        opens
+    }
+
+    /// Commits what a majority has durable, and answers whoever has what they wait for.
+    fn advance(&mut self, log: &Log, commit: &mut Sequence, context: &mut Context<'_>) {
+        let (majority, all) = self.held_by_voters(log, context.config.node);
+        if let Phase::Open { start } = self.phase
+            && majority >= start
+            && majority > *commit
+        {
+            *commit = majority;
+            context.notify(Notice::Committed { space: self.space, commit: majority });
+        }
+        for progress in &mut self.shipper.replicas {
+            if progress.commit < *commit
+                && !progress.unconfirmed
+                && let Some(peer) = context.links.peer_mut(progress.node)
+            {
+                progress.unconfirmed = true;
+                peer.unconfirmed.push_back(self.space);
+            }
+        }
+        self.waiting.answer(log.durable(), *commit, all.min(*commit), context.actions);
+        if self.shipper.replicas.is_empty() {
+            self.shipper.tail.trim(log.durable(), log.durable(), context.config.tail_bytes);
+            self.shipper.marks.trim(log.durable());
+        }
+    }
+
+    /// The last entry that a majority of the voters has durable, and the last that all of them have.
+    fn held_by_voters(&self, log: &Log, node: NodeId) -> (Sequence, Sequence) {
+        let held = |voter: NodeId| {
+            if voter == node {
+                log.durable()
+            } else {
+                self.shipper.replica(voter).map_or(Sequence::ZERO, |progress| progress.durable)
+            }
+        };
+        let quorum = self.voters.len() / 2 + 1;
+        let majority = self
+            .voters
+            .iter()
+            .map(|&voter| held(voter))
+            .filter(|&candidate| self.voters.iter().filter(|&&voter| held(voter) >= candidate).count() >= quorum)
+            .max();
+        let all = self.voters.iter().map(|&voter| held(voter)).min();
+        (majority.unwrap_or_default(), all.unwrap_or_default())
+    }
+
+    /// A replica's ack.
+    pub(super) fn acked(
+        &mut self,
+        node: NodeId,
+        ack: &ReplicationAck,
+        log: &Log,
+        commit: &mut Sequence,
+        context: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        self.shipper.acked(node, ack, log, context)?;
+        self.advance(log, commit, context);
+        self.ship(node, log, *commit, context);
+        Ok(())
+    }
+
+    /// A replica's refusal.
+    pub(super) fn refused(
+        &mut self,
+        node: NodeId,
+        refusal: &Refusal,
+        log: &Log,
+        commit: Sequence,
+        context: &mut Context<'_>,
+    ) {
+        self.shipper.refused(node, refusal, log, context);
+        self.ship(node, log, commit, context);
+    }
+
+    /// Ships to one replica what may be shipped, and judges how it does.
+    pub(super) fn ship(&mut self, node: NodeId, log: &Log, commit: Sequence, context: &mut Context<'_>) {
+        if self.is_open() {
+            self.shipper.ship(node, Shipped { log, commit }, context);
+        }
+        self.shipper.measure(node, log, context);
+    }
+
+    /// The link to a replica has room for bulk again.
+    pub(super) fn room(&mut self, node: NodeId, log: &Log, commit: Sequence, context: &mut Context<'_>) {
+        if let Some(progress) = self.shipper.replica_mut(node) {
+            progress.waits_for_room = false;
+        }
+        self.ship(node, log, commit, context);
+    }
+
+    /// The link to a replica is open, or gone.
+    pub(super) fn link_changed(
+        &mut self,
+        node: NodeId,
+        link: Result<LinkId, &CloseReason>,
+        log: &Log,
+        commit: Sequence,
+        context: &mut Context<'_>,
+    ) {
+        self.shipper.link_changed(node, link.ok(), log);
+        if let Err(reason) = link
+            && let Some(progress) = self.shipper.replica_mut(node)
+        {
+            progress.failure = link_words(reason);
+        }
+        if let Err(CloseReason::UnknownSpace { space }) = link
+            && *space == self.space
+        {
+            // On the next link the other spaces go on; this one waits for its breaker.
+            for _ in 0..context.config.pool.max_retries {
+                self.shipper.failed(node, link.map_or_else(link_words, |_| Default::default()), log, context);
+            }
+        }
+        self.ship(node, log, commit, context);
+    }
+
+    /// Entries were read for a replica.
+    pub(super) fn read(
+        &mut self,
+        read: ReadId,
+        entries: Vec<Entry>,
+        log: &Log,
+        commit: Sequence,
+        context: &mut Context<'_>,
+    ) {
+        if self.is_open() {
+            self.shipper.read(read, entries, Shipped { log, commit }, context);
+        }
+    }
+
+    /// What a heartbeat tells the peer; `None` where it has confirmed everything.
+    pub(super) fn unconfirmed(&mut self, node: NodeId, commit: Sequence) -> Option<SpaceCommit> {
+        let (space, epoch) = (self.space, self.epoch());
+        let progress = self.shipper.replica_mut(node)?;
+        progress.unconfirmed = progress.commit < commit;
+        progress.unconfirmed.then_some(SpaceCommit { space, epoch, commit })
+    }
+
+    /// The peer's answer to a heartbeat.
+    pub(super) fn echoed(&mut self, node: NodeId, known: SpaceCommit, commit: Sequence) {
+        if known.epoch == self.epoch()
+            && let Some(progress) = self.shipper.replica_mut(node)
+        {
+            progress.commit = progress.commit.max(known.commit.min(commit));
+        }
+    }
+
+    /// Stops shipping to a replica, or begins again.
+    pub(super) fn pause(&mut self, node: NodeId, paused: bool, log: &Log, commit: Sequence, context: &mut Context<'_>) {
+        if let Some(progress) = self.shipper.replica_mut(node) {
+            progress.paused = paused;
+        }
+        self.ship(node, log, commit, context);
+    }
+
+    /// Deadlines have come.
+    pub(super) fn tick(&mut self, log: &Log, commit: Sequence, context: &mut Context<'_>) {
+        let mut expired = Vec::new();
+        self.waiting.expire(context.now, |waiter| expired.push(waiter));
+        for waiter in expired {
+            self.unknown(&waiter, log, context);
+        }
+        if self.is_open() {
+            self.shipper.tick(Shipped { log, commit }, context);
+        }
+    }
+
+    fn unknown(&self, waiter: &Waiter, log: &Log, context: &mut Context<'_>) {
+        let sequence = waiter.token.sequence;
+        let own = (log.durable() >= sequence).then_some(context.config.node);
+        let others = self.shipper.replicas.iter().filter(|progress| progress.durable >= sequence);
+        let mut acked_by: Vec<NodeId> = own.into_iter().chain(others.map(|progress| progress.node)).collect();
+        acked_by.sort_unstable();
+        let outcome = Outcome::Unknown { token: waiter.token, acked_by };
+        context.push(Action::Reply { request: waiter.request, outcome });
+    }
+
+    /// The space stops: an append that was never handed to the disk has failed, any other is unknown.
+    pub(super) fn dismiss(
+        &mut self,
+        first_unwritten: Sequence,
+        reason: &StopReason,
+        log: &Log,
+        context: &mut Context<'_>,
+    ) {
+        let waiters: Vec<Waiter> = self.waiting.drain().collect();
+        for waiter in waiters {
+            if waiter.token.sequence >= first_unwritten {
+                let outcome = Outcome::Failed(AppendError::Stopped(reason.clone()));
+                context.push(Action::Reply { request: waiter.request, outcome });
+            } else {
+                self.unknown(&waiter, log, context);
+            }
+        }
+    }
+
+    /// The node shuts down: whoever still waits is told that their append is unknown.
+    pub(super) fn release(&mut self, log: &Log, context: &mut Context<'_>) {
+        let waiters: Vec<Waiter> = self.waiting.drain().collect();
+        for waiter in waiters {
+            self.unknown(&waiter, log, context);
+        }
+    }
+
+    /// Answers a read from memory, where the entries are there.
+    pub(super) fn read_tail(
+        &self,
+        request: RequestId,
+        from: Sequence,
+        to: Sequence,
+        limits: (u32, u64),
+    ) -> Option<Action> {
+        if from < self.shipper.tail.first() {
+            return None;
+        }
+        let (entries_max, bytes_max) = limits;
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        for entry in self.shipper.tail.range(from, to).take(usize::try_from(entries_max).unwrap_or(usize::MAX)) {
+            bytes += entry.size() as u64;
+            if !entries.is_empty() && bytes > bytes_max {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        Some(Action::Reply { request, outcome: Outcome::Entries { entries, commit: to } })
+    }
+
+    /// When time alone makes a difference.
+    pub(super) fn wake(&self) -> Option<Time> {
+        let replicas = self.shipper.replicas.iter().filter_map(super::progress::ReplicaProgress::wake);
+        replicas.chain(self.waiting.wake()).min()
+    }
+}

@@ -1,0 +1,147 @@
+//! What a primary knows of one replica of one space.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+
+use crate::types::{Entry, LinkId, NodeId, Position, ReadId, Sequence, Time};
+
+use super::breaker::Breaker;
+use super::lag_monitor::LagMonitor;
+
+/// What a primary knows of one replica of one space: what it has, what is under way to it, and how it does.
+#[derive(Debug, Clone, Hash)]
+pub struct ReplicaProgress {
+    pub(crate) node: NodeId,
+    /// The open link to it, while there is one.
+    pub(crate) link: Option<LinkId>,
+    /// Whether the space's name was sent on the link.
+    pub(crate) named: bool,
+    pub(crate) mode: Mode,
+    /// The next sequence to send.
+    pub(crate) next: Sequence,
+    /// The entry before `next`, where its position is known.
+    pub(crate) before: Option<Position>,
+    /// The last entry that it acknowledged as durable.
+    pub(crate) durable: Sequence,
+    pub(crate) applied: Sequence,
+    /// The commit that it confirmed.
+    pub(crate) commit: Sequence,
+    /// Whether the peer's list of unconfirmed commits names the space.
+    pub(crate) unconfirmed: bool,
+    /// Whether the peer's list of those that wait for room on the link names the space.
+    pub(crate) waits_for_room: bool,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    pub(crate) in_flight_bytes: u64,
+    /// When an answer is overdue; `None` while none is awaited.
+    pub(crate) answer_due: Option<Time>,
+    /// Refusals of what was sent before this are stale.
+    pub(crate) rewound_at: Time,
+    /// Since when something has waited for its batch to fill.
+    pub(crate) unsent_since: Option<Time>,
+    /// When a batch leaves though it is not full.
+    pub(crate) batch_due: Option<Time>,
+    /// The read under way for it.
+    pub(crate) read: Option<ReadId>,
+    /// Entries that were read for it and wait for room; the first is `next`.
+    pub(crate) held: VecDeque<Entry>,
+    pub(crate) paused: bool,
+    /// Why nothing more is sent on this link, if it is so: the logs differ.
+    pub(crate) diverged: Option<Sequence>,
+    /// What went wrong last, in words.
+    pub(crate) failure: String,
+    pub(crate) breaker: Breaker,
+    pub(crate) monitor: LagMonitor,
+    pub(crate) batches_sent: u64,
+    pub(crate) batches_failed: u64,
+}
+
+/// How the next batch is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Mode {
+    /// An empty batch asks where the replica stands; `sent` once it is under way.
+    Probe { sent: bool },
+    /// Batches follow each other.
+    Stream,
+}
+
+/// A batch that was sent and not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct InFlight {
+    pub(crate) last: Sequence,
+    pub(crate) bytes: u64,
+}
+
+impl ReplicaProgress {
+    /// A replica of which nothing is known yet.
+    pub(crate) fn new(node: NodeId, end: Position) -> Self {
+        Self {
+            node,
+            link: None,
+            named: false,
+            mode: Mode::Probe { sent: false },
+            next: end.sequence.next(),
+            before: Some(end),
+            durable: Sequence::ZERO,
+            applied: Sequence::ZERO,
+            commit: Sequence::ZERO,
+            unconfirmed: false,
+            waits_for_room: false,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            answer_due: None,
+            rewound_at: Time::ZERO,
+            unsent_since: None,
+            batch_due: None,
+            read: None,
+            held: VecDeque::new(),
+            paused: false,
+            diverged: None,
+            failure: String::new(),
+            breaker: Breaker::default(),
+            monitor: LagMonitor::default(),
+            batches_sent: 0,
+            batches_failed: 0,
+        }
+    }
+
+    /// Begins anew on a link: first it is asked where it stands.
+    pub(crate) fn attach(&mut self, link: Option<LinkId>, end: Position) {
+        self.link = link;
+        self.named = false;
+        self.diverged = None;
+        self.waits_for_room = false;
+        self.rewind(end.sequence.next(), Some(end));
+        self.mode = Mode::Probe { sent: false };
+    }
+
+    /// Sends again from `next`; what was under way is forgotten.
+    pub(crate) fn rewind(&mut self, next: Sequence, before: Option<Position>) {
+        self.next = next;
+        self.before = before;
+        self.in_flight.clear();
+        self.in_flight_bytes = 0;
+        self.answer_due = None;
+        self.unsent_since = None;
+        self.batch_due = None;
+        self.read = None;
+        self.held.clear();
+    }
+
+    /// Notes an ack; says whether the replica has more than before.
+    pub(crate) fn acked(&mut self, durable: Sequence) -> bool {
+        while let Some(batch) = self.in_flight.front()
+            && batch.last <= durable
+        {
+            self.in_flight_bytes -= batch.bytes;
+            self.in_flight.pop_front();
+        }
+        let moved = durable > self.durable;
+        self.durable = self.durable.max(durable);
+        moved
+    }
+
+    /// When time alone makes a difference.
+    pub(crate) fn wake(&self) -> Option<Time> {
+        [self.answer_due, self.batch_due, self.breaker.wake(), self.monitor.wake()].into_iter().flatten().min()
+    }
+}

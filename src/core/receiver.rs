@@ -1,0 +1,187 @@
+//! The replica's side of a space: batches are placed, written, and acknowledged once they are durable.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+
+use crate::types::message::{
+    CloseReason, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, SpaceCommit,
+};
+use crate::types::{Entry, Epoch, EpochHistory, LinkId, Sequence, SpaceId, Time};
+use crate::wire::HISTORY_STARTS_MAX;
+
+use super::action::Action;
+use super::context::Context;
+use super::log::Log;
+
+/// Bytes that may wait for the disk, in windows of the primary's: one is under way, one may follow each new link.
+const UNDURABLE_WINDOWS: u64 = 4;
+
+/// What a replica knows of the primary that it follows.
+#[derive(Debug, Clone, Hash, Default)]
+pub(crate) struct Receiver {
+    /// The epoch whose batches are accepted.
+    epoch: Epoch,
+    /// The last entry that is known to agree with the log of that epoch's primary.
+    agreed: Sequence,
+    /// The link on which answers go.
+    link: Option<LinkId>,
+    /// Batches whose entries are not durable yet: their last entry, and when the primary sent them.
+    unanswered: VecDeque<(Sequence, Time)>,
+    /// The send time of the newest batch that is answered by the next ack.
+    echo: Time,
+    /// Whether an ack is owed that waits for the promise to be durable.
+    owes: bool,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// It was accepted, or refused in a way that a later batch mends.
+    Done,
+    /// The logs differ from this sequence on: the space stops.
+    Diverged(Sequence),
+}
+
+impl Receiver {
+    /// The epoch whose batches are accepted.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Follows the primary of a newer epoch; nothing is known to agree with its log yet.
+    pub(crate) fn follow(&mut self, epoch: Epoch) {
+        *self = Self { epoch, ..Self::default() };
+    }
+
+    /// How much of a primary's commit holds here.
+    pub(crate) fn commit(&self, commit: SpaceCommit) -> Sequence {
+        if commit.epoch == self.epoch { commit.commit.min(self.agreed) } else { Sequence::ZERO }
+    }
+
+    /// Places a batch of the accepted epoch behind the log.
+    ///
+    /// # Errors
+    /// Why the link is closed: the batch breaks a rule that no primary breaks.
+    pub(crate) fn place(
+        &mut self,
+        link: LinkId,
+        batch: ReplicationBatch,
+        log: &mut Log,
+        context: &mut Context<'_>,
+    ) -> Result<Placed, CloseReason> {
+        self.link = Some(link);
+        let header = batch.header;
+        let (end, previous) = (log.end(), header.previous);
+        if previous.sequence > end.sequence {
+            refuse(link, &batch, RefusalReason::Gap, log, context);
+            return Ok(Placed::Done);
+        }
+        if differs(log, previous.epoch, previous.sequence, previous.chain) {
+            return Ok(Placed::Diverged(previous.sequence));
+        }
+        let limit = context.config.window_bytes.saturating_mul(UNDURABLE_WINDOWS);
+        if log.undurable_bytes() > limit {
+            return Err(CloseReason::Unexpected {
+                expected: format!("at most {limit} bytes that are not durable"),
+                found: format!("more behind {} bytes", log.undurable_bytes()),
+            });
+        }
+        let mut before = previous;
+        for entry in batch.entries {
+            let position = entry.position();
+            if entry.header.chain_after(before.chain) != position.chain
+                || position.epoch < before.epoch
+                || position.epoch > header.epoch
+            {
+                return Err(unchained(&entry, before.epoch, header.epoch));
+            }
+            before = position;
+            if position.sequence > log.end().sequence {
+                log.push(entry);
+            } else if differs(log, position.epoch, position.sequence, position.chain) {
+                return Ok(Placed::Diverged(position.sequence));
+            }
+        }
+        self.agreed = self.agreed.max(before.sequence);
+        if before.sequence <= log.durable() || before.sequence == previous.sequence {
+            self.echo = self.echo.max(header.sent);
+            self.owes = true;
+        } else {
+            self.unanswered.push_back((before.sequence, header.sent));
+        }
+        log.write(context.actions);
+        Ok(Placed::Done)
+    }
+
+    /// More of the log is durable: the batches that are so far are answered.
+    pub(crate) fn durable(&mut self, durable: Sequence) {
+        while let Some(&(last, sent)) = self.unanswered.front()
+            && last <= durable
+        {
+            self.unanswered.pop_front();
+            self.echo = self.echo.max(sent);
+            self.owes = true;
+        }
+    }
+
+    /// Sends the ack that is owed, if the promise of the epoch is durable.
+    pub(crate) fn answer(
+        &mut self,
+        space: SpaceId,
+        promise_saved: Epoch,
+        commit: Sequence,
+        log: &Log,
+        context: &mut Context<'_>,
+    ) {
+        let Some(link) = self.link else { return };
+        if !self.owes || promise_saved < self.epoch {
+            return;
+        }
+        self.owes = false;
+        let durable = log.durable().min(self.agreed);
+        let ack = ReplicationAck {
+            space,
+            epoch: self.epoch,
+            durable,
+            applied: commit.min(durable),
+            commit: commit.min(durable),
+            echo: self.echo,
+        };
+        context.push(Action::Send { link, message: Message::Ack(ack) });
+    }
+}
+
+/// Whether the log has another entry at that place than the one named. The chain is compared where it is kept: epoch
+/// and sequence decide, the chain only detects.
+fn differs(log: &Log, epoch: Epoch, sequence: Sequence, chain: u32) -> bool {
+    let ours = if sequence == Sequence::ZERO { Epoch::ZERO } else { log.history().epoch_at(sequence) };
+    ours != epoch || log.chain_at(sequence).is_some_and(|kept| kept != chain)
+}
+
+fn unchained(entry: &Entry, lowest: Epoch, highest: Epoch) -> CloseReason {
+    CloseReason::Unexpected {
+        expected: format!("entries that continue the chain, of epochs {lowest} to {highest}"),
+        found: format!("{} with chain {:#010x}", entry.position(), entry.header.chain()),
+    }
+}
+
+/// Answers a batch that is not accepted with where the log stands, so that the common point follows at once.
+pub(crate) fn refuse(
+    link: LinkId,
+    batch: &ReplicationBatch,
+    reason: RefusalReason,
+    log: &Log,
+    context: &mut Context<'_>,
+) {
+    let starts = log.history().starts();
+    let newest = starts.get(starts.len().saturating_sub(HISTORY_STARTS_MAX)..).unwrap_or_default();
+    let refusal = Refusal {
+        space: batch.header.space,
+        epoch: batch.header.epoch,
+        reason,
+        end: log.end(),
+        history: EpochHistory::from_starts(newest.to_vec()).unwrap_or_default(),
+        echo: batch.header.sent,
+    };
+    context.push(Action::Send { link, message: Message::Refusal(refusal) });
+}

@@ -1,0 +1,117 @@
+//! Appends whose clients wait for an answer.
+
+use alloc::collections::VecDeque;
+
+use crate::types::{RequestId, Sequence, SpaceId, Time, Token};
+
+use super::action::{Action, Actions, Outcome};
+use super::config::Ack;
+
+/// Deadlines are rounded up to this many microseconds, so that many that differ by less fire together.
+const DEADLINE_GRAIN: u64 = 1_000;
+
+/// One append whose client waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Waiter {
+    pub(crate) request: RequestId,
+    pub(crate) token: Token,
+    pub(crate) deadline: Time,
+    pub(crate) bytes: u64,
+}
+
+/// The appends that wait at each level, in the order of the log.
+#[derive(Debug, Clone, Hash, Default)]
+pub(crate) struct Waiting {
+    local: Queue,
+    quorum: Queue,
+    all: Queue,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, Hash, Default)]
+struct Queue {
+    waiters: VecDeque<Waiter>,
+    /// At or before the earliest deadline.
+    earliest: Option<Time>,
+}
+
+impl Waiting {
+    /// How many wait.
+    pub(crate) fn count(&self) -> u64 {
+        [&self.local, &self.quorum, &self.all].map(|queue| queue.waiters.len() as u64).iter().sum()
+    }
+
+    /// Bytes of the appends that wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds a waiter; its token is above those of all others.
+    pub(crate) fn push(&mut self, ack: Ack, mut waiter: Waiter) {
+        waiter.deadline = Time(waiter.deadline.0.div_ceil(DEADLINE_GRAIN).saturating_mul(DEADLINE_GRAIN));
+        self.bytes += waiter.bytes;
+        let queue = match ack {
+            Ack::Local => &mut self.local,
+            Ack::Quorum => &mut self.quorum,
+            Ack::All => &mut self.all,
+        };
+        queue.earliest = Some(queue.earliest.map_or(waiter.deadline, |earliest| earliest.min(waiter.deadline)));
+        queue.waiters.push_back(waiter);
+    }
+
+    /// Answers whoever has what they wait for.
+    pub(crate) fn answer(&mut self, durable: Sequence, commit: Sequence, all: Sequence, actions: &mut Actions) {
+        for (queue, reached) in [(&mut self.local, durable), (&mut self.quorum, commit), (&mut self.all, all)] {
+            while let Some(waiter) = queue.waiters.front()
+                && waiter.token.sequence <= reached
+            {
+                let outcome = Outcome::Appended { token: waiter.token };
+                actions.push(Action::Reply { request: waiter.request, outcome });
+                self.bytes -= waiter.bytes;
+                queue.waiters.pop_front();
+            }
+            if queue.waiters.is_empty() {
+                queue.earliest = None;
+            }
+        }
+    }
+
+    /// Takes out whoever's deadline has come.
+    pub(crate) fn expire(&mut self, now: Time, mut expired: impl FnMut(Waiter)) {
+        for queue in [&mut self.local, &mut self.quorum, &mut self.all] {
+            if queue.earliest.is_none_or(|earliest| earliest > now) {
+                continue;
+            }
+            let bytes = &mut self.bytes;
+            queue.waiters.retain(|waiter| {
+                let waits = waiter.deadline > now;
+                if !waits {
+                    *bytes -= waiter.bytes;
+                    expired(*waiter);
+                }
+                waits
+            });
+            queue.earliest = queue.waiters.iter().map(|waiter| waiter.deadline).min();
+        }
+    }
+
+    /// Takes out everybody.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waiter> {
+        let Self { local, quorum, all, bytes } = core::mem::take(self);
+        debug_assert_eq!(
+            bytes,
+            [&local, &quorum, &all].iter().flat_map(|queue| &queue.waiters).map(|waiter| waiter.bytes).sum::<u64>()
+        );
+        local.waiters.into_iter().chain(quorum.waiters).chain(all.waiters)
+    }
+
+    /// At or before the earliest deadline.
+    pub(crate) fn wake(&self) -> Option<Time> {
+        [&self.local, &self.quorum, &self.all].into_iter().filter_map(|queue| queue.earliest).min()
+    }
+}
+
+/// What an append is known by.
+pub(crate) fn token(space: SpaceId, position: crate::types::Position) -> Token {
+    Token { space, epoch: position.epoch, sequence: position.sequence }
+}

@@ -1,0 +1,391 @@
+//! The primary's side of a space: what is durable here is shipped to the replicas, and their answers make the commit.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::types::message::{
+    CloseReason, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, ReplicationBatchHeader, SpaceHello,
+};
+use crate::types::{Entry, Epoch, LinkId, NodeId, Position, Sequence, SpaceId, SpaceName, Time};
+
+use super::action::Action;
+use super::config::ReplicationConfig;
+use super::context::Context;
+use super::lag_monitor::{DurableMarks, Measured};
+use super::link::Links;
+use super::log::Log;
+use super::notice::Notice;
+use super::progress::{InFlight, Mode, ReplicaProgress};
+use super::tail::Tail;
+
+/// Ships a space's log to its replicas.
+#[derive(Debug, Clone, Hash)]
+pub struct WalShipper {
+    pub(super) space: SpaceId,
+    name: SpaceName,
+    pub(super) epoch: Epoch,
+    /// The entry before the first: the chain's start.
+    origin: Position,
+    pub(super) tail: Tail,
+    pub(super) marks: DurableMarks,
+    /// By node.
+    pub(super) replicas: Vec<ReplicaProgress>,
+    pub(super) read_counter: u64,
+}
+
+/// Where a primary's own log stands, as shipping needs it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shipped<'a> {
+    pub(super) log: &'a Log,
+    pub(super) commit: Sequence,
+}
+
+impl WalShipper {
+    pub(super) fn new(
+        name: SpaceName,
+        epoch: Epoch,
+        origin: Position,
+        log: &Log,
+        replicas: impl Iterator<Item = NodeId>,
+        now: Time,
+    ) -> Self {
+        let end = log.end();
+        Self {
+            space: name.id(),
+            name,
+            epoch,
+            origin,
+            tail: Tail::new(end),
+            marks: DurableMarks::new(end.sequence, now),
+            replicas: replicas.map(|node| ReplicaProgress::new(node, end)).collect(),
+            read_counter: 0,
+        }
+    }
+
+    /// An entry was appended; it is shipped once it is durable.
+    pub(super) fn append_entry(&mut self, entry: Entry) {
+        self.tail.push(entry);
+    }
+
+    /// The position of the last durable entry: the tail always reaches down to it.
+    fn durable_end(&self, log: &Log) -> Position {
+        self.tail.position(log.durable()).unwrap_or_else(|| log.end())
+    }
+
+    /// The primary's log is durable further than before.
+    pub(super) fn durable(&mut self, from: Sequence, shipped: Shipped<'_>, context: &mut Context<'_>) {
+        let durable = shipped.log.durable();
+        self.marks.push(durable, self.tail.bytes(from.next(), durable), context.now);
+        self.ship_all(shipped, context);
+    }
+
+    /// Ships to everybody what may be shipped.
+    pub(super) fn ship_all(&mut self, shipped: Shipped<'_>, context: &mut Context<'_>) {
+        for index in 0..self.replicas.len() {
+            let Some(node) = self.replicas.get(index).map(|progress| progress.node) else { break };
+            self.ship(node, shipped, context);
+            self.measure(node, shipped.log, context);
+        }
+    }
+
+    pub(super) fn replica(&self, node: NodeId) -> Option<&ReplicaProgress> {
+        self.replicas.iter().find(|progress| progress.node == node)
+    }
+
+    pub(super) fn replica_mut(&mut self, node: NodeId) -> Option<&mut ReplicaProgress> {
+        find(&mut self.replicas, node)
+    }
+
+    /// Ships to one replica what may be shipped.
+    pub(super) fn ship(&mut self, node: NodeId, shipped: Shipped<'_>, context: &mut Context<'_>) {
+        let probe_at = self.durable_end(shipped.log);
+        let Some(progress) = find(&mut self.replicas, node) else { return };
+        let Some(link) = progress.link else { return };
+        if progress.diverged.is_some() || progress.paused || !progress.breaker.allows() {
+            return;
+        }
+        if progress.mode == (Mode::Probe { sent: true }) {
+            return;
+        }
+        if !progress.named {
+            progress.named = true;
+            let hello = SpaceHello { space: self.space, name: self.name.clone() };
+            context.push(Action::Send { link, message: Message::SpaceHello(hello) });
+        }
+        if progress.mode == (Mode::Probe { sent: false }) {
+            progress.mode = Mode::Probe { sent: true };
+            let before = match progress.before {
+                Some(before) if !progress.in_flight.is_empty() => before,
+                _ => {
+                    progress.next = probe_at.sequence.next();
+                    progress.before = Some(probe_at);
+                    probe_at
+                }
+            };
+            self.send(node, link, before, Vec::new(), shipped.commit, context);
+            return;
+        }
+        while self.ship_one(node, link, shipped, context) {}
+    }
+
+    /// Ships one batch, or says that none may be shipped now.
+    fn ship_one(&mut self, node: NodeId, link: LinkId, shipped: Shipped<'_>, context: &mut Context<'_>) -> bool {
+        let durable = shipped.log.durable();
+        let Some(progress) = find(&mut self.replicas, node) else { return false };
+        progress.batch_due = None;
+        if progress.next > durable {
+            progress.unsent_since = None;
+            return false;
+        }
+        let batches = u32::try_from(progress.in_flight.len()).unwrap_or(u32::MAX);
+        if batches >= context.config.window_batches || progress.in_flight_bytes >= context.config.window_bytes {
+            return false;
+        }
+        if !context.links.has_room(link, context.config) {
+            if !progress.waits_for_room
+                && let Some(peer) = context.links.peer_mut(node)
+            {
+                progress.waits_for_room = true;
+                peer.waiting.push_back(self.space);
+            }
+            return false;
+        }
+        let (first, busy) = (progress.next, batches > 0);
+        let since = *progress.unsent_since.get_or_insert(context.now);
+        if first < self.tail.first() {
+            return self.ship_read(node, link, shipped, context);
+        }
+        let entries = durable.above(first.previous());
+        let full = entries >= u64::from(context.config.batch_entries)
+            || self.tail.bytes(first, durable) >= context.config.batch_bytes;
+        let due = since + context.config.batch_delay;
+        if busy && !full && due > context.now {
+            progress.batch_due = Some(due);
+            return false;
+        }
+        let Some(before) = progress.before.or_else(|| self.before(first)) else {
+            return self.ship_read(node, link, shipped, context);
+        };
+        let entries = fill(self.tail.range(first, durable), context);
+        self.send(node, link, before, entries, shipped.commit, context);
+        true
+    }
+
+    /// The entry before `sequence`, where its position is in memory.
+    pub(super) fn before(&self, sequence: Sequence) -> Option<Position> {
+        if sequence.previous() == Sequence::ZERO { Some(self.origin) } else { self.tail.position(sequence.previous()) }
+    }
+
+    /// Sends a batch and notes it as under way.
+    pub(super) fn send(
+        &mut self,
+        node: NodeId,
+        link: LinkId,
+        previous: Position,
+        entries: Vec<Entry>,
+        commit: Sequence,
+        context: &mut Context<'_>,
+    ) {
+        let Some(progress) = find(&mut self.replicas, node) else { return };
+        let header =
+            ReplicationBatchHeader { space: self.space, epoch: self.epoch, previous, commit, sent: context.now };
+        if let Some(last) = entries.last() {
+            let bytes = entries.iter().map(|entry| entry.size() as u64).sum();
+            progress.in_flight.push_back(InFlight { last: last.header.sequence(), bytes });
+            progress.in_flight_bytes += bytes;
+            progress.next = last.header.sequence().next();
+            progress.before = Some(last.position());
+            progress.unsent_since = None;
+        }
+        progress.batches_sent += 1;
+        progress.answer_due.get_or_insert(context.now + context.config.retransmit_after);
+        let batch = ReplicationBatch { header, entries };
+        context.links.queued(link, crate::wire::batch_frame_size(&batch));
+        context.push(Action::Send { link, message: Message::Batch(batch) });
+    }
+
+    /// A replica's ack. The caller then looks for a new commit.
+    ///
+    /// # Errors
+    /// Why the link is closed: the ack cannot be.
+    pub(super) fn acked(
+        &mut self,
+        node: NodeId,
+        ack: &ReplicationAck,
+        log: &Log,
+        context: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        let Some(progress) = find(&mut self.replicas, node) else { return Ok(()) };
+        if ack.epoch != self.epoch {
+            return Ok(());
+        }
+        if ack.durable > log.durable() || ack.applied > ack.durable || ack.commit > log.durable() {
+            return Err(CloseReason::Unexpected {
+                expected: format!("an ack of at most {}", log.durable()),
+                found: format!("durable {} applied {} commit {}", ack.durable, ack.applied, ack.commit),
+            });
+        }
+        let oldest = self.marks.at(progress.durable.next());
+        let moved = progress.acked(ack.durable);
+        progress.applied = progress.applied.max(ack.applied);
+        progress.commit = progress.commit.max(ack.commit);
+        progress.mode = Mode::Stream;
+        progress.answer_due = (!progress.in_flight.is_empty()).then_some(context.now + context.config.retransmit_after);
+        contact(self.space, progress, context);
+        if moved {
+            let lag_us = crate::types::time::micros(context.now.since(oldest));
+            let notice = Notice::ReplicaAcked { space: self.space, replica: node, durable: ack.durable, lag_us };
+            context.notify(notice);
+        }
+        let needless = self.replicas.iter().map(|progress| progress.durable).min().unwrap_or(log.durable());
+        self.tail.trim(needless, log.durable(), context.config.tail_bytes);
+        self.marks.trim(needless);
+        Ok(())
+    }
+
+    /// A replica's refusal. `Stale` and the end of the primary's role are the caller's.
+    pub(super) fn refused(&mut self, node: NodeId, refusal: &Refusal, log: &Log, context: &mut Context<'_>) {
+        let Some(progress) = find(&mut self.replicas, node) else { return };
+        if refusal.epoch != self.epoch || refusal.echo < progress.rewound_at {
+            return;
+        }
+        progress.batches_failed += (progress.in_flight.len() as u64).max(1);
+        progress.rewound_at = context.now;
+        match &refusal.reason {
+            RefusalReason::Gap => {
+                let common = log.history().common_point(log.durable(), &refusal.history, refusal.end.sequence);
+                progress.durable = progress.durable.min(common);
+                progress.rewind(common.next(), None);
+                progress.mode = Mode::Stream;
+                contact(self.space, progress, context);
+            }
+            RefusalReason::Diverged { at } => {
+                progress.rewind(log.durable().next(), None);
+                progress.diverged = Some(*at);
+                context.notify(Notice::ReplicaDiverged { space: self.space, replica: node, at: *at });
+            }
+            RefusalReason::Stopped { reason } => {
+                let words = format!("stopped there: {reason}");
+                self.failed(node, words, log, context);
+            }
+            RefusalReason::NotPrimary { primary } => {
+                let words = format!("its configuration names {primary} as the primary");
+                self.failed(node, words, log, context);
+            }
+            RefusalReason::Stale { .. } => {}
+        }
+    }
+
+    /// Counts a failure of a replica, and asks it again where it stands once the breaker allows.
+    pub(super) fn failed(&mut self, node: NodeId, words: String, log: &Log, context: &mut Context<'_>) {
+        let end = self.durable_end(log);
+        let Some(progress) = find(&mut self.replicas, node) else { return };
+        progress.failure = words;
+        progress.answer_due = None;
+        progress.mode = Mode::Probe { sent: false };
+        if progress.in_flight.is_empty() {
+            progress.rewind(end.sequence.next(), Some(end));
+        }
+        if let Some(opened) = progress.breaker.fail(context.now, &context.config.pool) {
+            let notice = Notice::BreakerOpened {
+                space: Some(self.space),
+                peer: node,
+                failures: opened.failures,
+                retry_ms: crate::types::time::millis_up(opened.until.since(context.now)),
+            };
+            context.notify(notice);
+        }
+    }
+
+    /// The link to a replica is open, or gone.
+    pub(super) fn link_changed(&mut self, node: NodeId, link: Option<LinkId>, log: &Log) {
+        let end = self.durable_end(log);
+        if let Some(progress) = find(&mut self.replicas, node) {
+            progress.attach(link, end);
+        }
+    }
+
+    /// Answers that are overdue, breakers that half-open, batches that waited long enough.
+    pub(super) fn tick(&mut self, shipped: Shipped<'_>, context: &mut Context<'_>) {
+        for index in 0..self.replicas.len() {
+            let Some(progress) = self.replicas.get_mut(index) else { break };
+            let node = progress.node;
+            if progress.breaker.poll(context.now) {
+                let notice = Notice::BreakerHalfOpened { space: Some(self.space), peer: node };
+                context.notify(notice);
+            }
+            if progress.link.is_some() && progress.answer_due.is_some_and(|due| due <= context.now) {
+                progress.batches_failed += 1;
+                let words = format!("no answer within {} ms", context.config.retransmit_after.as_millis());
+                self.failed(node, words, shipped.log, context);
+            }
+            self.ship(node, shipped, context);
+            self.measure(node, shipped.log, context);
+        }
+    }
+
+    /// Judges how a replica does.
+    pub(super) fn measure(&mut self, node: NodeId, log: &Log, context: &mut Context<'_>) {
+        let Some(progress) = self.replica(node) else { return };
+        let measured = self.measured(progress, log, context.now, context.links, context.config);
+        let space = self.space;
+        let Some(progress) = find(&mut self.replicas, node) else { return };
+        progress.monitor.update(context.now, space, node, &measured, context.config, context.actions);
+    }
+
+    /// What the status of a replica follows from.
+    pub(super) fn measured(
+        &self,
+        progress: &ReplicaProgress,
+        log: &Log,
+        now: Time,
+        links: &Links,
+        config: &ReplicationConfig,
+    ) -> Measured {
+        let dials = links.peer(progress.node).map_or(0, |peer| peer.breaker.failures());
+        let limit = config.pool.max_retries;
+        let failed = if let Some(at) = progress.diverged {
+            Some(format!("its log differs from {at} on"))
+        } else if progress.breaker.failures() >= limit {
+            Some(format!("{} failures in a row: {}", progress.breaker.failures(), progress.failure))
+        } else if dials >= limit {
+            Some(format!("{dials} failures in a row: {}", progress.failure))
+        } else {
+            None
+        };
+        let lag = self.marks.lag(progress.durable, log.durable(), now);
+        Measured { lag, oldest: self.marks.at(progress.durable.next()), failed }
+    }
+}
+
+/// The replica of that node. Not a method: the shipper's other fields stay free.
+pub(super) fn find(replicas: &mut [ReplicaProgress], node: NodeId) -> Option<&mut ReplicaProgress> {
+    replicas.iter_mut().find(|progress| progress.node == node)
+}
+
+/// The replica answered: its failures are forgotten.
+fn contact(space: SpaceId, progress: &mut ReplicaProgress, context: &mut Context<'_>) {
+    if progress.breaker.contact() {
+        context.notify(Notice::BreakerClosed { space: Some(space), peer: progress.node });
+    }
+}
+
+/// As many entries as a batch holds; one however large it is.
+pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Context<'_>) -> Vec<Entry> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for entry in entries.take(usize::try_from(context.config.batch_entries).unwrap_or(usize::MAX)) {
+        bytes += entry.size() as u64;
+        if !batch.is_empty() && bytes > context.config.batch_bytes {
+            break;
+        }
+        batch.push(entry.clone());
+    }
+    batch
+}
+
+/// What is said of a link that was lost.
+pub(super) fn link_words(reason: &CloseReason) -> String {
+    reason.to_string()
+}
