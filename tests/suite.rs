@@ -1,4 +1,5 @@
 //! The integration crate.
 
+mod core;
 mod support;
 mod wire;

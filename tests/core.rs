@@ -1,0 +1,6 @@
+//! The core by itself: three nodes whose disks and links do exactly what a test says, and nothing by chance.
+
+mod appending;
+mod catching_up;
+mod linking;
+mod rig;
