@@ -30,7 +30,7 @@ fn each_flipped_bit_of_each_message_is_found() {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let (believed, error) = decode(&flipped);
-            assert_eq!(believed, [before.clone()], "{name}, bit {}", bit - start * 8);
+            assert_eq!(believed, core::slice::from_ref(&before), "{name}, bit {}", bit - start * 8);
             assert!(error.is_some(), "{name}, bit {} was not found", bit - start * 8);
         }
     }
