@@ -55,6 +55,17 @@ fn payloads_are_slices_of_the_piece_that_holds_the_frame() {
 }
 
 #[test]
+fn payloads_of_a_small_piece_are_slices_of_it_too() {
+    let piece = Bytes::from(frame(&Message::Batch(batch(&[Bytes::from_static(b"small")]))));
+    let mut decoder = FrameDecoder::new(limits());
+    for _ in 0..2 {
+        decoder.push(piece.clone());
+        let Ok(Some(Message::Batch(batch))) = decoder.next() else { panic!("a batch was sent") };
+        assert!(piece.as_ptr_range().contains(&batch.entries[0].payload.as_ptr()), "it was copied");
+    }
+}
+
+#[test]
 fn an_empty_piece_changes_nothing() {
     let (_, message) = messages().remove(0);
     let bytes = frame(&message);
