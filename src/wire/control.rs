@@ -136,11 +136,8 @@ fn cut(text: &mut String, bytes_max: usize) {
 }
 
 fn describe(error: DecodeError) -> String {
-    let mut detail = match error {
-        // What the types themselves say about a value that they refuse.
-        DecodeError::OtherString(text) => text,
-        other => other.to_string(),
-    };
+    // Other strings are what the types themselves say about a value that they refuse.
+    let mut detail = if let DecodeError::OtherString(text) = error { text } else { error.to_string() };
     cut(&mut detail, DETAIL_BYTES_MAX);
     detail
 }

@@ -12,7 +12,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// Payloads of at least this many bytes are queued uncopied.
 ///
 /// A smaller one is copied behind its header: an element of a vectored write of its own costs the kernel more than
-/// copying that many bytes does, and the number of elements per write is limited.
+/// copying that many bytes does, and the number of elements per write is limited. Measured over a loopback socket,
+/// entries of 64 bytes took three times as long uncopied, entries of 256 bytes nearly twice as long; from one or two
+/// kilobytes on there was no difference that showed.
 const UNCOPIED_MIN: usize = 4096;
 
 /// Copied bytes are collected in blocks of this size; a full one is queued and never grows, so that nothing is copied

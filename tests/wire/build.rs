@@ -9,7 +9,7 @@ use engraft::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, EpochStart, Incarnation, NodeId, Position, Sequence, SpaceId,
     SpaceName, Time, WalEntryType,
 };
-use engraft::wire::{FrameDecoder, WireError, WireLimits, WriteBuffer, encode};
+use engraft::wire::{FRAME_HEADER_SIZE, FrameDecoder, WireError, WireLimits, WriteBuffer, encode};
 
 pub(super) const EPOCH: Epoch = Epoch::new(0, 3, NodeId(1));
 pub(super) const LIMITS_BATCH_BYTES: u64 = 1 << 20;
@@ -193,6 +193,15 @@ pub(super) fn sealed(body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The body of a batch whose header or entries were changed by `change`, with a checksum that holds again.
+pub(super) fn changed_batch(batch: &ReplicationBatch, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = frame(&Message::Batch(batch.clone())).split_off(FRAME_HEADER_SIZE);
+    change(&mut body);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&body[..80]), &body[84..]);
+    body[80..84].copy_from_slice(&crc.to_le_bytes());
+    body
+}
+
 /// All messages of a stream that comes in one piece, and the error that ends it.
 pub(super) fn decode(bytes: &[u8]) -> (Vec<Message>, Option<WireError>) {
     decode_pieces([Bytes::copy_from_slice(bytes)])
@@ -219,5 +228,8 @@ pub(super) fn decode_pieces(pieces: impl IntoIterator<Item = Bytes>) -> (Vec<Mes
 pub(super) fn refused(bytes: &[u8]) -> WireError {
     let (messages, error) = decode(bytes);
     assert_eq!(messages, [], "messages were believed");
-    error.expect("an error")
+    let error = error.expect("an error");
+    let text = error.to_string();
+    assert!(!text.contains('\n') && text.len() < 400, "more than a line: {text}");
+    error
 }
