@@ -2,4 +2,5 @@
 
 mod core;
 mod support;
+mod wal;
 mod wire;
