@@ -1,0 +1,469 @@
+//! A disk in memory that forgets what was not synced.
+//!
+//! It stores the bytes that the production encoder wrote and gives them back to the production recovery.
+//! A crash leaves any subset of the unsynced blocks and names, some of them torn, as keyed draws say.
+
+mod inode;
+mod names;
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use engraft::wal::{Access, Disk, DiskEntry, DiskFile};
+
+use inode::Inode;
+use names::{Name, Names};
+
+pub use inode::BLOCK_SIZE;
+
+/// A file's number, never used again on the same disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileNumber(pub u64);
+
+/// What a disk was asked to do, for those who check it from the outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskChange {
+    /// A file was made.
+    Created {
+        /// Its number.
+        file: FileNumber,
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Bytes were written; they are not durable.
+    Written {
+        /// The file.
+        file: FileNumber,
+        /// Where they begin.
+        offset: u64,
+        /// How many there are.
+        bytes: u64,
+    },
+    /// The file was cut or extended.
+    Resized {
+        /// The file.
+        file: FileNumber,
+        /// Its size now.
+        size: u64,
+    },
+    /// A sync was answered well.
+    Synced {
+        /// The file.
+        file: FileNumber,
+        /// Whether the bytes are durable: false where the disk lied.
+        honest: bool,
+    },
+    /// A file has another path.
+    Renamed {
+        /// The file.
+        file: FileNumber,
+        /// Its path now.
+        path: PathBuf,
+    },
+    /// A file was removed.
+    Removed {
+        /// The file.
+        file: FileNumber,
+    },
+    /// The names in a directory are durable.
+    DirectorySynced {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+/// A disk in memory that forgets what was not synced. Clones are the same disk.
+#[derive(Debug, Clone)]
+pub struct SimDisk {
+    shared: Arc<Mutex<DiskState>>,
+}
+
+#[derive(Debug, Clone)]
+struct DiskState {
+    seed: u64,
+    node: u64,
+    /// Raised by each crash: handles of earlier ones are dead.
+    generation: u64,
+    files: BTreeMap<FileNumber, Inode>,
+    files_made: u64,
+    names: Names,
+    faults: Faults,
+    syncs_failed: u64,
+    journal: Option<Vec<DiskChange>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Faults {
+    syncs_to_fail: u32,
+    lying: bool,
+    misdirect_next: bool,
+    bytes_max: Option<u64>,
+    operations_left: Option<u64>,
+}
+
+impl SimDisk {
+    /// An empty disk; `seed` and `node` key every draw about it.
+    #[must_use]
+    pub fn new(seed: u64, node: u16) -> Self {
+        Self {
+            shared: Arc::new(Mutex::new(DiskState {
+                seed,
+                node: u64::from(node),
+                generation: 0,
+                files: BTreeMap::new(),
+                files_made: 0,
+                names: Names::default(),
+                faults: Faults::default(),
+                syncs_failed: 0,
+                journal: None,
+            })),
+        }
+    }
+
+    /// The power fails: of what was not synced, each block and each name is kept, lost or torn, as the draws under
+    /// `draw` say. Open handles are dead from here on. A sync that was to fail no longer is.
+    pub fn crash(&self, draw: u64) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.generation += 1;
+        let key = state.seed ^ draw.rotate_left(17) ^ (state.node << 48);
+        for (number, file) in &mut state.files {
+            file.crash(key, number.0);
+        }
+        state.names.crash(key);
+        let names = &state.names;
+        state.files.retain(|number, _| names.holds(*number));
+        state.faults.syncs_to_fail = 0;
+        state.faults.misdirect_next = false;
+        state.faults.operations_left = None;
+    }
+
+    /// The process dies, the machine lives: written bytes and names are still there, open handles are dead.
+    pub fn kill(&self) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.faults.syncs_to_fail = 0;
+        state.faults.operations_left = None;
+    }
+
+    /// Takes everything away, as a new disk would.
+    pub fn wipe(&self) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.files.clear();
+        state.names = Names::default();
+        state.faults = Faults::default();
+    }
+
+    /// Makes everything durable, names included: for setting up.
+    pub fn settle(&self) {
+        let mut state = self.lock();
+        state.names.settle();
+        for file in state.files.values_mut() {
+            file.sync();
+        }
+    }
+
+    /// The next sync of a file fails. Some of its pages are called clean and are never written.
+    pub fn fail_next_sync(&self) {
+        self.lock().faults.syncs_to_fail += 1;
+    }
+
+    /// From here on syncs are answered well and do nothing, or are honest again.
+    pub fn set_lying(&self, lying: bool) {
+        self.lock().faults.lying = lying;
+    }
+
+    /// The next sync writes one block over another one of the same file. It shows after a crash.
+    pub fn misdirect_next_write(&self) {
+        self.lock().faults.misdirect_next = true;
+    }
+
+    /// The disk holds at most so many bytes; `None` for as many as are wanted.
+    pub fn fill(&self, bytes_max: Option<u64>) {
+        self.lock().faults.bytes_max = bytes_max;
+    }
+
+    /// Every operation after this many more fails as if the process had died: for tests that stop at each step.
+    pub fn kill_after(&self, operations: u64) {
+        self.lock().faults.operations_left = Some(operations);
+    }
+
+    /// Turns one bit of a file, on the medium and in the page cache. False where there is no such byte.
+    pub fn rot(&self, path: &Path, offset: u64, bit: u8) -> bool {
+        let mut state = self.lock();
+        let Some(number) = state.names.file(path) else { return false };
+        state.files.get_mut(&number).is_some_and(|file| file.rot(offset, bit))
+    }
+
+    /// A copy that shares nothing with this one: what happens to it happens to it alone.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { shared: Arc::new(Mutex::new(self.lock().clone())) }
+    }
+
+    /// Every file as a reader sees it now, unsynced bytes included.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.lock();
+        state
+            .names
+            .files()
+            .filter_map(|(path, number)| Some((path, state.files.get(&number)?.bytes().to_vec())))
+            .collect()
+    }
+
+    /// The paths and numbers of all files.
+    #[must_use]
+    pub fn paths(&self) -> Vec<(PathBuf, FileNumber)> {
+        self.lock().names.files().collect()
+    }
+
+    /// The bytes in all files.
+    #[must_use]
+    pub fn bytes_used(&self) -> u64 {
+        self.lock().bytes_used()
+    }
+
+    /// Whether anything would be lost by a crash now.
+    #[must_use]
+    pub fn has_unsynced(&self) -> bool {
+        let state = self.lock();
+        state.names.has_unsynced() || state.files.values().any(Inode::has_unsynced)
+    }
+
+    /// Begins to keep what the disk is asked to do; taken by [`Self::take_changes`].
+    pub fn keep_changes(&self) {
+        self.lock().journal.get_or_insert_default();
+    }
+
+    /// Moves what the disk was asked to do since the last call into `changes`.
+    pub fn take_changes(&self, changes: &mut Vec<DiskChange>) {
+        if let Some(journal) = &mut self.lock().journal {
+            changes.append(journal);
+        }
+    }
+
+    /// Looks at a file's bytes without copying them; `None` where it is gone.
+    pub fn with_bytes<T>(&self, file: FileNumber, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        self.lock().files.get(&file).map(|inode| look(inode.bytes()))
+    }
+
+    /// Whether a crash now would leave the file its path.
+    #[must_use]
+    pub fn name_is_durable(&self, file: FileNumber) -> bool {
+        self.lock().names.is_durable(file)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, DiskState> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DiskState {
+    fn bytes_used(&self) -> u64 {
+        self.files.values().map(|file| file.bytes().len() as u64).sum()
+    }
+
+    fn note(&mut self, change: impl FnOnce() -> DiskChange) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(change());
+        }
+    }
+
+    /// Counts an operation; an error once the process is dead.
+    fn step(&mut self) -> io::Result<()> {
+        match &mut self.faults.operations_left {
+            None => Ok(()),
+            Some(0) => Err(io::Error::other("the simulated process has died")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// How many of `wanted` more bytes there is room for.
+    fn room(&self, wanted: u64) -> u64 {
+        let Some(bytes_max) = self.faults.bytes_max else { return wanted };
+        if wanted == 0 { 0 } else { bytes_max.saturating_sub(self.bytes_used()).min(wanted) }
+    }
+}
+
+impl Disk for SimDisk {
+    type File = SimFile;
+
+    fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.step()?;
+        state.names.create_directories(directory)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<DiskEntry>> {
+        let state = self.lock();
+        let mut entries = Vec::new();
+        for (name, what) in state.names.list(directory)? {
+            let (is_file, size) = match what {
+                Name::Directory => (false, 0),
+                Name::File(number) => (true, state.files.get(&number).map_or(0, |file| file.bytes().len() as u64)),
+            };
+            entries.push(DiskEntry { name, is_file, size });
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> io::Result<SimFile> {
+        let mut state = self.lock();
+        state.step()?;
+        let number = match access {
+            Access::Read | Access::ReadWrite => state.names.file(path).ok_or(io::ErrorKind::NotFound)?,
+            Access::CreateNew => {
+                if state.faults.bytes_max.is_some_and(|bytes_max| state.bytes_used() >= bytes_max) {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                state.files_made += 1;
+                let number = FileNumber(state.files_made);
+                state.names.create(path, number)?;
+                state.files.insert(number, Inode::default());
+                state.note(|| DiskChange::Created { file: number, path: path.to_path_buf() });
+                number
+            }
+        };
+        Ok(SimFile { disk: self.clone(), number, generation: state.generation, writable: access != Access::Read })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.step()?;
+        let (moved, replaced) = state.names.rename(from, to)?;
+        if let Some(replaced) = replaced {
+            state.note(|| DiskChange::Removed { file: replaced });
+        }
+        state.note(|| DiskChange::Renamed { file: moved, path: to.to_path_buf() });
+        Ok(())
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.step()?;
+        let number = state.names.remove(path)?;
+        state.note(|| DiskChange::Removed { file: number });
+        Ok(())
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.step()?;
+        if !state.faults.lying {
+            state.names.sync(directory);
+            let state = &mut *state;
+            let names = &state.names;
+            // A removed file whose removal is durable has no name left and can be forgotten.
+            state.files.retain(|number, _| names.holds(*number));
+            state.note(|| DiskChange::DirectorySynced { directory: directory.to_path_buf() });
+        }
+        Ok(())
+    }
+}
+
+/// An open file of a [`SimDisk`].
+#[derive(Debug)]
+pub struct SimFile {
+    disk: SimDisk,
+    number: FileNumber,
+    generation: u64,
+    writable: bool,
+}
+
+impl SimFile {
+    fn with<T>(&self, act: impl FnOnce(&mut DiskState) -> io::Result<T>) -> io::Result<T> {
+        let mut state = self.disk.lock();
+        if state.generation != self.generation {
+            return Err(io::Error::other("the simulated process of this handle has died"));
+        }
+        state.step()?;
+        act(&mut state)
+    }
+
+    fn for_writing<T>(&self, act: impl FnOnce(&mut DiskState) -> io::Result<T>) -> io::Result<T> {
+        if !self.writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.with(act)
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the file is gone")
+}
+
+impl DiskFile for SimFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.with(|state| Ok(state.files.get(&self.number).ok_or_else(gone)?.read(buffer, offset)))
+    }
+
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.for_writing(|state| {
+            let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+            let size = state.files.get(&self.number).ok_or_else(gone)?.bytes().len() as u64;
+            let growth = (offset + bytes).saturating_sub(size);
+            let room = state.room(growth);
+            let written = bytes - (growth - room).min(bytes);
+            if let Some(file) = state.files.get_mut(&self.number) {
+                file.write(pieces, offset, written);
+            }
+            state.note(|| DiskChange::Written { file: self.number, offset, bytes: written });
+            if room < growth { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.for_writing(|state| {
+            let (seed, node) = (state.seed, state.node);
+            let file = state.files.get_mut(&self.number).ok_or_else(gone)?;
+            if state.faults.syncs_to_fail > 0 {
+                state.faults.syncs_to_fail -= 1;
+                state.syncs_failed += 1;
+                file.sync_failed(seed ^ (node << 48), self.number.0, state.syncs_failed);
+                return Err(io::Error::other("simulated input/output error"));
+            }
+            let honest = !state.faults.lying;
+            if honest {
+                if state.faults.misdirect_next && file.misdirect(seed ^ (node << 48), self.number.0) {
+                    state.faults.misdirect_next = false;
+                }
+                file.sync();
+            }
+            state.note(|| DiskChange::Synced { file: self.number, honest });
+            Ok(())
+        })
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.with(|state| Ok(state.files.get(&self.number).ok_or_else(gone)?.bytes().len() as u64))
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.for_writing(|state| {
+            let found = state.files.get(&self.number).ok_or_else(gone)?.bytes().len() as u64;
+            let growth = size.saturating_sub(found);
+            if state.room(growth) < growth {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            if let Some(file) = state.files.get_mut(&self.number) {
+                file.set_size(usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?);
+            }
+            state.note(|| DiskChange::Resized { file: self.number, size });
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! The names on a disk, and what a crash would make of them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+
+use super::FileNumber;
+use crate::draws::{draw, purpose};
+
+/// What a path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Name {
+    Directory,
+    File(FileNumber),
+}
+
+/// The names as a reader sees them, those that are durable, and the changes between.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    seen: BTreeMap<PathBuf, Name>,
+    durable: BTreeMap<PathBuf, Name>,
+    pending: Vec<Change>,
+    changes: u64,
+}
+
+/// One change of a directory: all of it reaches the medium, or none.
+#[derive(Debug, Clone)]
+struct Change {
+    number: u64,
+    directory: PathBuf,
+    sets: Vec<(PathBuf, Option<Name>)>,
+}
+
+impl Names {
+    pub(super) fn file(&self, path: &Path) -> Option<FileNumber> {
+        match self.seen.get(path)? {
+            Name::File(number) => Some(*number),
+            Name::Directory => None,
+        }
+    }
+
+    pub(super) fn files(&self) -> impl Iterator<Item = (PathBuf, FileNumber)> {
+        self.seen.iter().filter_map(|(path, name)| match name {
+            Name::File(number) => Some((path.clone(), *number)),
+            Name::Directory => None,
+        })
+    }
+
+    /// Whether any name, seen or durable, is this file's.
+    pub(super) fn holds(&self, file: FileNumber) -> bool {
+        let name = Name::File(file);
+        self.seen.values().chain(self.durable.values()).any(|held| *held == name)
+    }
+
+    pub(super) fn is_durable(&self, file: FileNumber) -> bool {
+        let name = Name::File(file);
+        self.durable.iter().any(|(path, held)| *held == name && self.seen.get(path) == Some(held))
+    }
+
+    pub(super) fn has_unsynced(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(super) fn list(&self, directory: &Path) -> io::Result<Vec<(String, Name)>> {
+        if !self.is_directory(directory) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let inside = self.seen.iter().filter(|(path, _)| path.parent() == Some(directory));
+        Ok(inside.filter_map(|(path, name)| Some((path.file_name()?.to_string_lossy().into_owned(), *name))).collect())
+    }
+
+    pub(super) fn create_directories(&mut self, directory: &Path) -> io::Result<()> {
+        let mut missing = Vec::new();
+        let mut at = Some(directory);
+        while let Some(path) = at {
+            if self.file(path).is_some() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            if self.is_directory(path) {
+                break;
+            }
+            missing.push(path.to_path_buf());
+            at = path.parent();
+        }
+        for path in missing.into_iter().rev() {
+            self.change(&path.clone(), vec![(path, Some(Name::Directory))]);
+        }
+        Ok(())
+    }
+
+    pub(super) fn create(&mut self, path: &Path, number: FileNumber) -> io::Result<()> {
+        if self.seen.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if !path.parent().is_some_and(|parent| self.is_directory(parent)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.change(path, vec![(path.to_path_buf(), Some(Name::File(number)))]);
+        Ok(())
+    }
+
+    /// The file that was moved and the one whose place it took.
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<(FileNumber, Option<FileNumber>)> {
+        let moved = self.file(from).ok_or(io::ErrorKind::NotFound)?;
+        let replaced = self.file(to);
+        self.change(to, vec![(from.to_path_buf(), None), (to.to_path_buf(), Some(Name::File(moved)))]);
+        Ok((moved, replaced))
+    }
+
+    pub(super) fn remove(&mut self, path: &Path) -> io::Result<FileNumber> {
+        let number = self.file(path).ok_or(io::ErrorKind::NotFound)?;
+        self.change(path, vec![(path.to_path_buf(), None)]);
+        Ok(number)
+    }
+
+    pub(super) fn sync(&mut self, directory: &Path) {
+        let durable = &mut self.durable;
+        self.pending.retain(|change| {
+            let here = change.directory == directory;
+            if here {
+                apply(durable, change);
+            }
+            !here
+        });
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.durable = self.seen.clone();
+        self.pending.clear();
+    }
+
+    /// Each unsynced change is kept or lost; what lies in a lost directory is lost with it.
+    pub(super) fn crash(&mut self, key: u64) {
+        for change in core::mem::take(&mut self.pending) {
+            if draw(key, purpose::CRASH_NAME, change.number, 0).is_multiple_of(2) {
+                apply(&mut self.durable, &change);
+            }
+        }
+        let all = self.durable.clone();
+        self.durable.retain(|path, _| {
+            path.ancestors().skip(1).all(|above| is_root(above) || all.get(above) == Some(&Name::Directory))
+        });
+        self.seen = self.durable.clone();
+    }
+
+    fn change(&mut self, path: &Path, sets: Vec<(PathBuf, Option<Name>)>) {
+        self.changes += 1;
+        let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let change = Change { number: self.changes, directory, sets };
+        apply(&mut self.seen, &change);
+        self.pending.push(change);
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        is_root(path) || self.seen.get(path) == Some(&Name::Directory)
+    }
+}
+
+fn is_root(path: &Path) -> bool {
+    path.parent().is_none()
+}
+
+fn apply(names: &mut BTreeMap<PathBuf, Name>, change: &Change) {
+    for (path, name) in &change.sets {
+        match name {
+            Some(name) => names.insert(path.clone(), *name),
+            None => names.remove(path),
+        };
+    }
+}
