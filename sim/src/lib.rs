@@ -4,5 +4,14 @@
 //! Every fault comes from a seed, every run can be replayed, and nothing in it touches a real clock, file, socket or
 //! thread.
 
+extern crate alloc;
+
 pub mod disk;
 pub mod draws;
+
+#[cfg(madsim)]
+pub mod madsim_host;
+
+// A `RUSTFLAGS` variable silently replaces the flags of the `madsim` alias, and ordinary tests would run in its place.
+#[cfg(not(madsim))]
+const _: () = assert!(option_env!("ENGRAFT_MADSIM").is_none(), "unset RUSTFLAGS: it overrides the flags of `cargo madsim`");
