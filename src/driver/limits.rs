@@ -1,0 +1,50 @@
+//! How much the shell holds at most. What the core has in flight is bounded by its windows; these bounds lie above those,
+//! so that reaching one shows a defect (the log's queue) or a peer that does not read (a link's queue).
+
+use ::core::time::Duration;
+
+use crate::core::ReplicationConfig;
+
+/// Completions taken in one turn, in groups of the log.
+pub(super) const COMPLETIONS_PER_TURN: usize = 64;
+/// What links tell, taken in one turn; as many wait at most.
+pub(super) const LINK_EVENTS_PER_TURN: usize = 256;
+/// Requests of handles taken in one turn; as many wait at most.
+pub(super) const REQUESTS_PER_TURN: usize = 64;
+/// Appends in one request of a handle; more become several requests.
+pub(super) const APPENDS_PER_REQUEST: usize = 1_000;
+/// Reads of clients that are under way at most; further ones wait in their handles.
+pub(super) const READS_MAX: usize = 256;
+/// Accepted links at most; further ones wait in the operating system's backlog.
+pub(super) const ACCEPTED_LINKS_MAX: usize = 1_024;
+/// Notices that a slow subscriber may be behind before it misses some.
+pub(super) const NOTICES_MAX: usize = 4_096;
+/// Bytes taken from a connection at once.
+pub(super) const READ_BYTES: usize = 64 << 10;
+/// Bytes given to a connection before the core is told that they left.
+pub(super) const WRITE_BYTES: u64 = 256 << 10;
+/// The wait after a failed accept.
+pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How long a closing link may take to send what it has, and to see that its peer has closed as well.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// Requests that may wait for the log.
+///
+/// Per space: each waiting append may be a write of its own, each batch of a primary's window as well, and each peer is
+/// read for; then the promise and what clients read.
+pub(super) fn wal_requests_max(config: &ReplicationConfig, spaces: usize) -> usize {
+    let appends = usize::try_from(config.append_entries_max).unwrap_or(usize::MAX);
+    let batches = usize::try_from(config.window_batches).unwrap_or(usize::MAX);
+    let per_space = appends.saturating_add(batches).saturating_add(config.peers.len()).saturating_add(16);
+    per_space.saturating_mul(spaces.max(1)).saturating_add(READS_MAX)
+}
+
+/// Bytes that may wait to leave on a link.
+///
+/// Per space: a window, sent twice where it is sent again, and an entry that is larger than the window; then what is no
+/// batch.
+pub(super) fn link_bytes_max(config: &ReplicationConfig, spaces: usize) -> u64 {
+    let window = config.window_bytes.saturating_add(config.entry_bytes_max).saturating_add(config.batch_bytes);
+    let spaces = u64::try_from(spaces.max(1)).unwrap_or(u64::MAX);
+    window.saturating_mul(2).saturating_mul(spaces).saturating_add(4 << 20)
+}

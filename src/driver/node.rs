@@ -1,0 +1,330 @@
+//! A node as its users hold it: started, appended to, asked, shut down.
+
+use ::core::net::SocketAddr;
+use ::core::time::Duration;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use std::io;
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
+
+use crate::core::{
+    Ack, AppendError, Command, ConfigError, NodeStatus, Notice, Outcome, ReplicationConfig, ReplicationCoordinator,
+};
+use crate::types::{Control, Epoch, NodeId, Sequence, SpaceId, Token, WalEntryType};
+
+use super::host::{Host, LinkOptions};
+use super::limits::{APPENDS_PER_REQUEST, NOTICES_MAX, READS_MAX, REQUESTS_PER_TURN, link_bytes_max, wal_requests_max};
+use super::notice_log::NoticeLog;
+use super::shell::{Shell, ShellParts, accept_links};
+use super::wal_job::wal_job;
+use super::wal_worker::{StorageOpenError, StorageOptions, WalWorker};
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Where to accept links, such as `127.0.0.1:7400`; with port 0 one is chosen.
+    pub listen: String,
+    /// The addresses of the other nodes: of exactly those that are named in `replication`.
+    pub peers: BTreeMap<NodeId, String>,
+    /// Where the logs are, and which.
+    pub storage: StorageOptions,
+    /// The numbers of the protocol. The incarnation in it is replaced by that of the storage.
+    pub replication: ReplicationConfig,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A number of the configuration cannot be.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The addresses are not those of the peers.
+    #[error("addresses are given for {found:?}, expected them for {expected:?}: every peer and no other node")]
+    Peers {
+        /// The peers of the configuration.
+        expected: Vec<NodeId>,
+        /// The nodes with an address.
+        found: Vec<NodeId>,
+    },
+    /// The storage is told another node or cluster than the rest.
+    #[error("the storage's options have another {what}: expected {expected}, found {found}")]
+    Storage {
+        /// What differs.
+        what: &'static str,
+        /// What the replication has.
+        expected: String,
+        /// What the storage has.
+        found: String,
+    },
+    /// The storage cannot be opened.
+    #[error(transparent)]
+    Open(#[from] StorageOpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address:?}: {error}; is another process listening there?")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's own words.
+        error: io::Error,
+    },
+    /// The host cannot run what the node needs.
+    #[error("the host cannot run {what}: {error}")]
+    Host {
+        /// What.
+        what: &'static str,
+        /// The system's own words.
+        error: io::Error,
+    },
+}
+
+/// Why a node ended by itself. Each is a defect of engraft or of the host, save where the process is ending anyway.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// More requests wait for the log than the core's windows allow.
+    #[error("{limit} requests wait for the log already, the core's windows allow no more; this is a defect")]
+    WalQueueFull {
+        /// How many wait.
+        limit: usize,
+    },
+    /// The log's work ended before the node did.
+    #[error("the log's work ended before the node did; this is a defect")]
+    WalEnded,
+    /// The listener ended before the node did.
+    #[error("the listener's task ended before the node did; this is a defect")]
+    ListenerEnded,
+    /// The shell itself ended: a defect was caught by an assertion, or the host dropped the node's tasks.
+    #[error("the node's task ended without a shutdown: an assertion failed, or the runtime ended")]
+    ShellEnded,
+}
+
+/// An entry to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppendRequest {
+    /// The space.
+    pub space: SpaceId,
+    /// The payload.
+    pub payload: Bytes,
+    /// The type of the entry.
+    pub entry_type: WalEntryType,
+    /// The control bytes; of the kind [`Control::USER`].
+    pub control: Control,
+    /// When to answer; the space's own level where it is `None`.
+    pub ack: Option<Ack>,
+    /// How long to wait before the answer is "unknown"; the configured time-out where it is `None`.
+    pub timeout: Option<Duration>,
+}
+
+impl AppendRequest {
+    /// A user's entry, answered as the space is configured.
+    #[must_use]
+    pub fn new(space: SpaceId, payload: Bytes) -> Self {
+        let entry_type = WalEntryType::EpisodeStore;
+        Self { space, payload, entry_type, control: Control::user(), ack: None, timeout: None }
+    }
+}
+
+/// What handles ask of the shell.
+#[derive(Debug)]
+pub(super) enum Request {
+    Append { appends: Vec<AppendRequest>, reply: oneshot::Sender<Vec<Outcome>> },
+    Read { space: SpaceId, from: Sequence, entries_max: u32, bytes_max: u64, reply: oneshot::Sender<Vec<Outcome>> },
+    Command(Command),
+    Status(oneshot::Sender<NodeStatus>),
+}
+
+/// How far a node's life is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Life {
+    Running,
+    ShutDown,
+    Failed(NodeError),
+}
+
+/// A node that was started.
+///
+/// Handles are cheap to clone. The node runs until [`NodeHandle::shutdown`] is called, or the last handle is dropped:
+/// then it shuts down in the same way, and nobody learns when that is done.
+///
+/// Every method may be dropped before it is ready. What was asked may then have been done or not; an append that was
+/// handed over is in no case taken back.
+#[derive(Debug, Clone)]
+pub struct NodeHandle {
+    requests: mpsc::Sender<Request>,
+    notices: broadcast::WeakSender<Notice>,
+    life: watch::Receiver<Life>,
+    reads: Arc<Semaphore>,
+    address: SocketAddr,
+}
+
+/// Starts a node: opens its storage, listens, and lets it run.
+///
+/// # Errors
+/// What keeps it from starting; nothing runs then. A space that cannot be opened is no reason: it is shown as stopped.
+pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle, StartError> {
+    check(&options)?;
+    let NodeOptions { listen, peers, storage, mut replication } = options;
+    let failed_to_listen = |error| StartError::Listen { address: listen.clone(), error };
+    let listener = host.listen(&listen).await.map_err(failed_to_listen)?;
+    let address = host.listen_address(&listener).map_err(failed_to_listen)?;
+
+    let names = storage.spaces.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let disk = host.disk();
+    let opening = host.run_blocking(move || WalWorker::open(disk, &storage)).await;
+    let (worker, opened) = opening.map_err(|error| StartError::Host { what: "the opening of the logs", error })??;
+    replication.incarnation = opened.incarnation;
+
+    let (job, wal) = wal_job(worker, wal_requests_max(&replication, names.len()));
+    host.run_wal(job).map_err(|error| StartError::Host { what: "the log's work", error })?;
+
+    let (requests, asked) = mpsc::channel(REQUESTS_PER_TURN);
+    let (notices, _) = broadcast::channel(NOTICES_MAX);
+    let (living, life) = watch::channel(Life::Running);
+    let weak_notices = notices.downgrade();
+    let link_options = LinkOptions { keepalive: replication.pool.keepalive };
+    let (accepting, accepted) = mpsc::channel(1);
+    let accept_task = host.spawn(accept_links(host.clone(), listener, link_options, accepting));
+    let shell = Shell::new(ShellParts {
+        notices: NoticeLog::new(replication.node, names.iter().cloned(), notices),
+        host: host.clone(),
+        peers,
+        link_options,
+        link_bytes_max: link_bytes_max(&replication, names.len()),
+        core: ReplicationCoordinator::new(replication)?,
+        wal,
+        accepted,
+        accept_task,
+        requests: asked,
+    });
+    H::detach(host.spawn(shell.run(opened.events, living)));
+    Ok(NodeHandle { requests, notices: weak_notices, life, reads: Arc::new(Semaphore::new(READS_MAX)), address })
+}
+
+fn check(options: &NodeOptions) -> Result<(), StartError> {
+    let NodeOptions { listen: _, peers, storage, replication } = options;
+    replication.validate()?;
+    let expected = replication.peers.iter().copied().collect::<BTreeSet<_>>();
+    if !expected.iter().eq(peers.keys()) {
+        let found = peers.keys().copied().collect();
+        return Err(StartError::Peers { expected: expected.into_iter().collect(), found });
+    }
+    if storage.node != replication.node {
+        let (expected, found) = (replication.node.to_string(), storage.node.to_string());
+        return Err(StartError::Storage { what: "node", expected, found });
+    }
+    if storage.cluster != replication.cluster {
+        let (expected, found) = (replication.cluster.to_string(), storage.cluster.to_string());
+        return Err(StartError::Storage { what: "cluster", expected, found });
+    }
+    Ok(())
+}
+
+impl NodeHandle {
+    /// Appends; answers in the order of the appends once all are answered.
+    ///
+    /// They are handed over in this order, with those of other callers in between where they are more than 1,000. Where
+    /// the node has ended, those that it never took are [`AppendError::Shutdown`], and those that it took and did not
+    /// answer are unknown under a token of sequence 0, which names nothing.
+    pub async fn append(&self, appends: Vec<AppendRequest>) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(appends.len());
+        let mut answers = Vec::with_capacity(appends.len().div_ceil(APPENDS_PER_REQUEST));
+        let mut appends = appends.into_iter();
+        loop {
+            let chunk = appends.by_ref().take(APPENDS_PER_REQUEST).collect::<Vec<_>>();
+            if chunk.is_empty() {
+                break;
+            }
+            let spaces = chunk.iter().map(|append| append.space).collect::<Vec<_>>();
+            let (reply, answer) = oneshot::channel();
+            // A node that has ended drops the request, and with it the reply.
+            let taken = self.requests.send(Request::Append { appends: chunk, reply }).await.is_ok();
+            answers.push((spaces, taken, answer));
+        }
+        for (spaces, taken, answer) in answers {
+            match answer.await {
+                Ok(answered) => outcomes.extend(answered),
+                Err(_) if taken => outcomes.extend(spaces.into_iter().map(unknown)),
+                Err(_) => outcomes.extend(spaces.iter().map(|_| Outcome::Failed(AppendError::Shutdown))),
+            }
+        }
+        outcomes
+    }
+
+    /// Reads committed entries from `from` on: [`Outcome::Entries`] or [`Outcome::Failed`].
+    ///
+    /// One entry comes however large it is, where there is one.
+    pub async fn read(&self, space: SpaceId, from: Sequence, entries_max: u32, bytes_max: u64) -> Outcome {
+        let shutdown = Outcome::Failed(AppendError::Shutdown);
+        let Ok(_permit) = self.reads.acquire().await else {
+            return shutdown;
+        };
+        let (reply, answer) = oneshot::channel();
+        if self.requests.send(Request::Read { space, from, entries_max, bytes_max, reply }).await.is_err() {
+            return shutdown;
+        }
+        answer.await.ok().and_then(|mut outcomes| outcomes.pop()).unwrap_or(shutdown)
+    }
+
+    /// Hands over a command. It returns once the node will carry it out, not when it has.
+    ///
+    /// For [`Command::Read`] use [`NodeHandle::read`]: its answer would go nowhere.
+    pub async fn command(&self, command: Command) {
+        // A node that has ended has nothing to be commanded.
+        let _ = self.requests.send(Request::Command(command)).await;
+    }
+
+    /// What the node says of itself; `None` once it has ended.
+    pub async fn status(&self) -> Option<NodeStatus> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Status(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Notices from now on. A receiver that is 4,096 behind misses the oldest, and is told so; it is closed when the node
+    /// has ended.
+    #[must_use]
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        match self.notices.upgrade() {
+            Some(notices) => notices.subscribe(),
+            None => broadcast::channel(1).1,
+        }
+    }
+
+    /// Shuts the node down: takes no more appends, answers what waits as unknown, says goodbye to the peers, closes the
+    /// logs. Returns once all that is done and the directory may be opened anew.
+    pub async fn shutdown(&self) {
+        self.command(Command::Shutdown).await;
+        self.halted().await;
+    }
+
+    /// Returns once the node has ended, by a shutdown or otherwise ([`NodeHandle::failure`]).
+    pub async fn halted(&self) {
+        let mut life = self.life.clone();
+        while life.changed().await.is_ok() {}
+    }
+
+    /// Why the node ended, where it was not shut down; `None` while it runs.
+    #[must_use]
+    pub fn failure(&self) -> Option<NodeError> {
+        match &*self.life.borrow() {
+            Life::Failed(error) => Some(error.clone()),
+            Life::ShutDown => None,
+            Life::Running => self.life.has_changed().is_err().then_some(NodeError::ShellEnded),
+        }
+    }
+
+    /// Where the node accepts links, with the port in force where 0 was asked for.
+    #[must_use]
+    pub const fn listen_address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// What is said of an append that a node took and did not answer before it ended.
+fn unknown(space: SpaceId) -> Outcome {
+    let token = Token { space, epoch: Epoch::ZERO, sequence: Sequence::ZERO };
+    Outcome::Unknown { token, acked_by: Vec::new() }
+}

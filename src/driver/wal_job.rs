@@ -1,0 +1,236 @@
+//! The log's work of a node, in steps that a host runs.
+
+use ::core::mem;
+use ::core::time::Duration;
+use alloc::sync::Arc;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::core::Event;
+use crate::wal::Disk;
+
+use super::wal_worker::{WalRequest, WalWorker};
+
+/// How long the log is without work before its synced marks are saved.
+pub const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// The log's work: take what is queued, write, sync, complete; what queues during a sync is the next group.
+///
+/// A thread calls [`WalJob::run`]. A host that wants to let other things happen between the steps (a kill, say) calls them
+/// itself, in that order: [`WalJob::wait`], [`WalJob::take`], then while [`WalJob::has_work`]: [`WalJob::write`],
+/// [`WalJob::sync`], [`WalJob::complete`]; and [`WalJob::close`] once there is nothing to wait for.
+///
+/// Dropping it leaves the log as a crash would.
+#[derive(Debug)]
+pub struct WalJob<D: Disk> {
+    worker: WalWorker<D>,
+    queue: Arc<Queue>,
+    taken: Vec<WalRequest>,
+    completions: mpsc::UnboundedSender<Vec<Event>>,
+    // Dropped last: whoever waits for it may open the directory anew.
+    _ended: oneshot::Sender<()>,
+}
+
+/// The shell's end of the queue. Dropping it lets the job end once it has done what is queued.
+#[derive(Debug)]
+pub(super) struct WalSender {
+    queue: Arc<Queue>,
+    limit: usize,
+}
+
+/// What the shell holds of a job.
+#[derive(Debug)]
+pub(super) struct WalPort {
+    /// Takes requests.
+    pub(super) requests: WalSender,
+    /// Gives completions. Bounded by what the core has in flight: each request is completed at most once.
+    pub(super) completions: mpsc::UnboundedReceiver<Vec<Event>>,
+    /// Resolves, with an error, when the job is gone.
+    pub(super) ended: oneshot::Receiver<()>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<QueueState>,
+    for_threads: Condvar,
+    for_tasks: Notify,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    requests: Vec<WalRequest>,
+    closed: bool,
+}
+
+/// What there is to do.
+enum Waited {
+    Requests,
+    Closed,
+}
+
+/// A job over an opened log, and the shell's end of it.
+pub(super) fn wal_job<D: Disk>(worker: WalWorker<D>, requests_max: usize) -> (WalJob<D>, WalPort) {
+    let queue = Arc::new(Queue::default());
+    let (completions, received) = mpsc::unbounded_channel();
+    let (ending, ended) = oneshot::channel();
+    let requests = WalSender { queue: Arc::clone(&queue), limit: requests_max };
+    let job = WalJob { worker, queue, taken: Vec::new(), completions, _ended: ending };
+    (job, WalPort { requests, completions: received, ended })
+}
+
+impl<D: Disk> WalJob<D> {
+    /// Does all the work on the calling thread; returns when the node has ended and the log is closed.
+    pub fn run(mut self) {
+        let mut idle = false;
+        loop {
+            match self.queue.wait_timeout((!idle).then_some(IDLE_AFTER)) {
+                Some(Waited::Requests) => idle = false,
+                Some(Waited::Closed) => break,
+                None => {
+                    self.idle();
+                    idle = true;
+                    continue;
+                }
+            }
+            self.take();
+            while self.has_work() {
+                self.write();
+                self.sync();
+                self.complete();
+                self.take();
+            }
+        }
+        self.close();
+    }
+
+    /// Waits for requests; `false` once the node has ended and nothing is queued.
+    ///
+    /// It may be dropped before it is ready: nothing is lost.
+    pub async fn wait(&mut self) -> bool {
+        loop {
+            let woken = self.queue.for_tasks.notified();
+            match self.queue.look() {
+                Some(Waited::Requests) => return true,
+                Some(Waited::Closed) => return false,
+                None => woken.await,
+            }
+        }
+    }
+
+    /// Gives the log what is queued.
+    pub fn take(&mut self) {
+        mem::swap(&mut self.taken, &mut self.queue.lock().requests);
+        for request in self.taken.drain(..) {
+            self.worker.submit(request);
+        }
+    }
+
+    /// Whether a group is to be written, synced and completed.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.worker.has_work()
+    }
+
+    /// Writes a group. Nothing of it is durable yet.
+    pub fn write(&mut self) {
+        self.worker.write();
+    }
+
+    /// Makes the group durable.
+    pub fn sync(&mut self) {
+        self.worker.sync();
+    }
+
+    /// Tells the core of the group.
+    pub fn complete(&mut self) {
+        let mut events = Vec::new();
+        self.worker.complete(&mut events);
+        if !events.is_empty() {
+            // The shell is gone where this fails; the next wait tells.
+            let _ = self.completions.send(events);
+        }
+    }
+
+    /// Saves the synced marks. Call it once after [`IDLE_AFTER`] without work.
+    pub fn idle(&mut self) {
+        self.worker.idle();
+    }
+
+    /// Ends the log cleanly.
+    pub fn close(self) {
+        let Self { worker, queue: _, taken: _, completions: _, _ended } = self;
+        let _ = worker.close();
+    }
+}
+
+impl WalSender {
+    /// Queues a request.
+    ///
+    /// # Errors
+    /// The limit, where as many requests wait: the core's windows do not hold.
+    pub(super) fn push(&self, request: WalRequest) -> Result<(), usize> {
+        let mut state = self.queue.lock();
+        if state.requests.len() >= self.limit {
+            return Err(self.limit);
+        }
+        state.requests.push(request);
+        drop(state);
+        self.queue.wake();
+        Ok(())
+    }
+}
+
+impl Drop for WalSender {
+    fn drop(&mut self) {
+        self.queue.lock().closed = true;
+        self.queue.wake();
+    }
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // Nothing under the lock can panic half-way, so a poisoned state is a whole one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        self.for_threads.notify_one();
+        self.for_tasks.notify_one();
+    }
+
+    fn look(&self) -> Option<Waited> {
+        self.lock().look()
+    }
+
+    /// What there is to do, once there is something; `None` once the time-out has passed without.
+    fn wait_timeout(&self, timeout: Option<Duration>) -> Option<Waited> {
+        let mut state = self.lock();
+        loop {
+            if let Some(waited) = state.look() {
+                return Some(waited);
+            }
+            match timeout {
+                None => state = self.for_threads.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(timeout) => {
+                    let waited = self.for_threads.wait_timeout(state, timeout);
+                    let (woken, result) = waited.unwrap_or_else(PoisonError::into_inner);
+                    state = woken;
+                    if result.timed_out() {
+                        return state.look();
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl QueueState {
+    fn look(&self) -> Option<Waited> {
+        match (self.requests.is_empty(), self.closed) {
+            (false, _) => Some(Waited::Requests),
+            (true, true) => Some(Waited::Closed),
+            (true, false) => None,
+        }
+    }
+}
