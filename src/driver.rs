@@ -21,3 +21,4 @@ pub mod wal_job;
 pub use host::{Host, LinkOptions};
 pub use node::{AppendRequest, NodeError, NodeHandle, NodeOptions, StartError, start};
 pub use wal_job::WalJob;
+pub mod config;

@@ -1,0 +1,385 @@
+//! From what was written to a configuration whose every value holds.
+
+use std::path::PathBuf;
+
+use crate::core::{Ack, ConfigError, ReplicationConfig, SpaceConfig};
+use crate::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName};
+
+use super::error::{ConfigFileError, Origin};
+use super::field::{FIELDS, Field, Slot};
+use super::source::{Row, Setting, Source, Value};
+use super::unit::{parse_duration, parse_size};
+use super::{ClientLimits, FSYNC_MODES, NodeConfig, PeerConfig, SpaceSettings, ack_of};
+
+/// What a name is.
+const NAME: &str = "a name of 3 to 64 characters of a-z, 0-9, _ and -";
+/// What an address is.
+const ADDRESS: &str = "an address `host:port`";
+/// What a node's id is.
+const NODE: &str = "a whole number of 1 to 65535";
+
+/// Replicas in a space at most: seven voters.
+const REPLICAS_MAX: u16 = 6;
+
+/// Reads and checks everything.
+pub(super) fn read(mut source: Source) -> Result<NodeConfig, ConfigFileError> {
+    let node = NodeId(number(&source, top(&source, "node"), "node", NODE, (1, 65_535), "node = 1")?);
+    let cluster = text(&source, top(&source, "cluster"), "cluster", NAME, "cluster = \"shop\"")?;
+    let cluster_id = ClusterId::from_name(&cluster).map_err(|_| {
+        let origin = origin_of(&source, "cluster");
+        source.error(origin, "cluster", NAME, &format!("{cluster:?}"), "cluster = \"shop\"")
+    })?;
+    let listen = address(&source, top(&source, "listen"), "listen", "listen = \"127.0.0.1:7400\"", true)?;
+    let http = optional(top(&source, "http"), |setting| {
+        address(&source, Some(setting), "http", "http = \"127.0.0.1:7480\"", true)
+    })?;
+    let example = "data_dir = \"/var/lib/engraft\"";
+    let data_dir = text(&source, top(&source, "data_dir"), "data_dir", "the path of a directory", example)?;
+    let peers = read_peers(&mut source, node)?;
+    let replica_count = match top(&source, "replica_count") {
+        None => 2,
+        setting => {
+            let bounds = (0, u64::from(REPLICAS_MAX));
+            number(&source, setting, "replica_count", "a whole number of 0 to 6", bounds, "replica_count = 2")?
+        }
+    };
+    let others = peers.iter().map(|peer| peer.id).collect();
+    let mut replication = ReplicationConfig::new(node, cluster_id, Incarnation([0; 16]), others);
+    replication.seed = u64::from(node.0);
+    let mut config = NodeConfig {
+        node,
+        cluster,
+        listen,
+        http,
+        data_dir: PathBuf::from(data_dir),
+        replica_count,
+        peers,
+        spaces: Vec::new(),
+        replication,
+        clients: ClientLimits::default(),
+    };
+    config.spaces = read_spaces(&mut source, &config)?;
+    for field in FIELDS {
+        if let Some(setting) = top(&source, field.key) {
+            read_field(&source, &mut config, field, &setting)?;
+        }
+    }
+    check_clients(&source, &config)?;
+    config.replication.validate().map_err(|error| place(&source, &error))?;
+    Ok(config)
+}
+
+fn read_peers(source: &mut Source, node: NodeId) -> Result<Vec<PeerConfig>, ConfigFileError> {
+    let mut peers: Vec<PeerConfig> = Vec::new();
+    for mut row in ::core::mem::take(&mut source.peers) {
+        let id = NodeId(row_number(source, &mut row, "id", NODE, "id = 2")?);
+        let address_setting = row.take("address");
+        let key = row.key("address");
+        let address_text = match address_setting {
+            None => return Err(missing(source, &row, "address", ADDRESS, "address = \"127.0.0.1:7401\"")),
+            setting => address(source, setting, &key, "address = \"127.0.0.1:7401\"", false)?,
+        };
+        let key = row.key("http");
+        let http = optional(row.take("http"), |setting| {
+            address(source, Some(setting), &key, "http = \"127.0.0.1:7481\"", false)
+        })?;
+        refuse_unknown(source, &row, "id, address, http", "address = \"127.0.0.1:7401\"")?;
+        if peers.iter().any(|peer| peer.id == id) {
+            let found = format!("{} a second time", id.0);
+            let expected = "an id that no other peer has";
+            return Err(source.error(Origin::Line(row.line), &row.key("id"), expected, &found, "id = 2"));
+        }
+        peers.push(PeerConfig { id, address: address_text, http });
+    }
+    peers.retain(|peer| peer.id != node);
+    peers.sort_by_key(|peer| peer.id);
+    Ok(peers)
+}
+
+fn read_spaces(source: &mut Source, config: &NodeConfig) -> Result<Vec<SpaceSettings>, ConfigFileError> {
+    let mut spaces: Vec<SpaceSettings> = Vec::new();
+    for mut row in ::core::mem::take(&mut source.spaces) {
+        let example = "name = \"orders\"";
+        let key = row.key("name");
+        let written = match row.take("name") {
+            None => return Err(missing(source, &row, "name", NAME, example)),
+            setting => text(source, setting, &key, NAME, example)?,
+        };
+        let name = SpaceName::new(&written)
+            .map_err(|_| source.error(Origin::Line(row.line), &key, NAME, &format!("{written:?}"), example))?;
+        if spaces.iter().any(|space| space.name == name) {
+            let found = format!("{written:?} a second time");
+            return Err(source.error(Origin::Line(row.line), &key, "a name that no other space has", &found, example));
+        }
+        let primary = NodeId(row_number(source, &mut row, "primary", NODE, "primary = 1")?);
+        if !known(config, primary) {
+            let expected = format!("the id of this node or a peer ({})", ids(&node_ids(config)));
+            let key = row.key("primary");
+            return Err(source.error(Origin::Line(row.line), &key, &expected, &primary.0.to_string(), "primary = 1"));
+        }
+        let voters = read_voters(source, &mut row, config, primary)?;
+        let ack = read_ack(source, &mut row)?;
+        let fsync = read_fsync(source, &mut row)?;
+        refuse_unknown(source, &row, "name, primary, voters, ack, fsync", example)?;
+        spaces.push(SpaceSettings { name, config: SpaceConfig { primary, voters, ack, fsync } });
+    }
+    Ok(spaces)
+}
+
+/// The voters as written, or the primary and the first `replica_count` other nodes by id.
+fn read_voters(
+    source: &Source,
+    row: &mut Row,
+    config: &NodeConfig,
+    primary: NodeId,
+) -> Result<Vec<NodeId>, ConfigFileError> {
+    let Some(setting) = row.take("voters") else {
+        let replicas: Vec<NodeId> = node_ids(config).into_iter().filter(|id| *id != primary).collect();
+        let count = usize::from(config.replica_count);
+        if replicas.len() < count {
+            let expected = format!("at most the number of other nodes, {}", replicas.len());
+            let origin = origin_of(source, "replica_count");
+            let mut found = config.replica_count.to_string();
+            if origin == Origin::Absent {
+                found.push_str(" (the default)");
+            }
+            let example = format!("replica_count = {}", replicas.len());
+            return Err(source.error(origin, "replica_count", &expected, &found, &example));
+        }
+        let mut voters: Vec<NodeId> = ::core::iter::once(primary).chain(replicas.into_iter().take(count)).collect();
+        voters.sort_unstable();
+        return Ok(voters);
+    };
+    let nodes = node_ids(config);
+    let expected = format!("1 to 7 different ids of {}, the primary {} among them", ids(&nodes), primary.0);
+    let refuse = || {
+        let key = row.key("voters");
+        source.error(setting.origin.clone(), &key, &expected, &setting.value.found(), "voters = [1, 2, 3]")
+    };
+    let Value::List(values) = &setting.value else {
+        return Err(refuse());
+    };
+    let mut voters = Vec::new();
+    for value in values {
+        let id = match value {
+            Value::Integer(id) => u16::try_from(*id).map(NodeId).map_err(|_| refuse())?,
+            Value::Text(_) | Value::List(_) | Value::Other(_) => return Err(refuse()),
+        };
+        if voters.contains(&id) || !nodes.contains(&id) {
+            return Err(refuse());
+        }
+        voters.push(id);
+    }
+    if !voters.contains(&primary) || voters.len() > usize::from(REPLICAS_MAX) + 1 {
+        return Err(refuse());
+    }
+    voters.sort_unstable();
+    Ok(voters)
+}
+
+fn read_ack(source: &Source, row: &mut Row) -> Result<Ack, ConfigFileError> {
+    let Some(setting) = row.take("ack") else {
+        return Ok(Ack::default());
+    };
+    let found = match &setting.value {
+        Value::Text(text) => ack_of(text),
+        Value::Integer(_) | Value::List(_) | Value::Other(_) => None,
+    };
+    let expected = "\"local\", \"quorum\" or \"all\"";
+    found.ok_or_else(|| {
+        source.error(setting.origin, &row.key("ack"), expected, &setting.value.found(), "ack = \"quorum\"")
+    })
+}
+
+fn read_fsync(source: &Source, row: &mut Row) -> Result<FsyncMode, ConfigFileError> {
+    let Some(setting) = row.take("fsync") else {
+        return Ok(FsyncMode::default());
+    };
+    let found = FSYNC_MODES.iter().find(|(name, _)| setting.value == Value::Text((*name).to_owned()));
+    let expected = "\"per_write\", \"per_batch\", \"timer\" or \"none\"";
+    found.map(|(_, mode)| *mode).ok_or_else(|| {
+        source.error(setting.origin, &row.key("fsync"), expected, &setting.value.found(), "fsync = \"per_batch\"")
+    })
+}
+
+/// Puts one number in its place.
+fn read_field(
+    source: &Source,
+    config: &mut NodeConfig,
+    field: &Field,
+    setting: &Setting,
+) -> Result<(), ConfigFileError> {
+    let whole = |value: &Value| match value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::Text(_) | Value::List(_) | Value::Other(_) => None,
+    };
+    let duration = |value: &Value| match value {
+        Value::Text(text) => parse_duration(text),
+        Value::Integer(_) | Value::List(_) | Value::Other(_) => None,
+    };
+    let size = |value: &Value| match value {
+        Value::Text(text) => parse_size(text),
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::List(_) | Value::Other(_) => None,
+    };
+    let value = &setting.value;
+    let fits = match (field.slot)(config) {
+        Slot::Duration(place) => duration(value).map(|found| *place = found),
+        Slot::Bytes(place) => size(value).map(|found| *place = found),
+        Slot::Count(place) => whole(value).map(|found| *place = found),
+        Slot::Count32(place) => whole(value).and_then(|found| u32::try_from(found).ok()).map(|found| *place = found),
+        Slot::Durations(place) => match value {
+            Value::List(values) => values.iter().map(duration).collect::<Option<Vec<_>>>().map(|found| *place = found),
+            Value::Integer(_) | Value::Text(_) | Value::Other(_) => None,
+        },
+    };
+    fits.ok_or_else(|| refuse_field(source, field, value.found()))
+}
+
+fn refuse_field(source: &Source, field: &Field, found: String) -> ConfigFileError {
+    let example = format!("{} = {}", field.name(), field.example);
+    source.error(origin_of(source, field.key), field.key, field.expected, &found, &example)
+}
+
+/// Checks the bounds that the core does not know of.
+fn check_clients(source: &Source, config: &NodeConfig) -> Result<(), ConfigFileError> {
+    let limits = &config.clients;
+    let gib = 1_u64 << 30;
+    let checks = [
+        ("clients.body_bytes_max", (1024..=gib).contains(&limits.body_bytes_max)),
+        ("clients.bodies_bytes_max", (limits.body_bytes_max..=64 * gib).contains(&limits.bodies_bytes_max)),
+        ("clients.body_timeout", (1..=3_600_000).contains(&limits.body_timeout.as_millis())),
+        ("clients.read_entries_max", (1..=1_000_000).contains(&limits.read_entries_max)),
+        ("clients.read_bytes_max", (1024..=gib).contains(&limits.read_bytes_max)),
+        ("clients.drain_timeout", limits.drain_timeout.as_secs() <= 3_600),
+    ];
+    for (key, fits) in checks {
+        if !fits && let Some(field) = FIELDS.iter().find(|field| field.key == key) {
+            return Err(refuse_field(source, field, field.value(config)));
+        }
+    }
+    Ok(())
+}
+
+/// Gives an error of the core its file, table and line.
+fn place(source: &Source, error: &ConfigError) -> ConfigFileError {
+    let field = FIELDS.iter().find(|field| field.name() == error.key);
+    let key = field.map_or(error.key, |field| field.key);
+    let example = format!("{} = {}", error.key, error.example);
+    source.error(origin_of(source, key), key, &error.expected, &error.found, &example)
+}
+
+fn top(source: &Source, key: &str) -> Option<Setting> {
+    source.settings.get(key).cloned()
+}
+
+fn origin_of(source: &Source, key: &str) -> Origin {
+    source.settings.get(key).map_or(Origin::Absent, |setting| setting.origin.clone())
+}
+
+fn optional<T>(
+    setting: Option<Setting>,
+    read: impl FnOnce(Setting) -> Result<T, ConfigFileError>,
+) -> Result<Option<T>, ConfigFileError> {
+    setting.map(read).transpose()
+}
+
+fn text(
+    source: &Source,
+    setting: Option<Setting>,
+    key: &str,
+    expected: &str,
+    example: &str,
+) -> Result<String, ConfigFileError> {
+    let Some(setting) = setting else {
+        return Err(source.error(Origin::Absent, key, expected, "nothing", example));
+    };
+    match setting.value {
+        Value::Text(text) if !text.is_empty() => Ok(text),
+        value => Err(source.error(setting.origin, key, expected, &value.found(), example)),
+    }
+}
+
+fn address(
+    source: &Source,
+    setting: Option<Setting>,
+    key: &str,
+    example: &str,
+    zero_port: bool,
+) -> Result<String, ConfigFileError> {
+    let origin = setting.as_ref().map_or(Origin::Absent, |setting| setting.origin.clone());
+    let found = text(source, setting, key, ADDRESS, example)?;
+    let port = found.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse().ok());
+    match port {
+        Some(0) if !zero_port => Err(source.error(
+            origin,
+            key,
+            "an address `host:port` with a port of 1 to 65535",
+            &format!("{found:?}"),
+            example,
+        )),
+        Some(0..=65_535_u16) => Ok(found),
+        None => Err(source.error(origin, key, ADDRESS, &format!("{found:?}"), example)),
+    }
+}
+
+fn number(
+    source: &Source,
+    setting: Option<Setting>,
+    key: &str,
+    expected: &str,
+    bounds: (u64, u64),
+    example: &str,
+) -> Result<u16, ConfigFileError> {
+    let Some(setting) = setting else {
+        return Err(source.error(Origin::Absent, key, expected, "nothing", example));
+    };
+    let fitting = match &setting.value {
+        Value::Integer(found) => {
+            u16::try_from(*found).ok().filter(|found| (bounds.0..=bounds.1).contains(&u64::from(*found)))
+        }
+        Value::Text(_) | Value::List(_) | Value::Other(_) => None,
+    };
+    fitting.ok_or_else(|| source.error(setting.origin, key, expected, &setting.value.found(), example))
+}
+
+fn row_number(
+    source: &Source,
+    row: &mut Row,
+    key: &str,
+    expected: &str,
+    example: &str,
+) -> Result<u16, ConfigFileError> {
+    let full = row.key(key);
+    match row.take(key) {
+        None => Err(missing(source, row, key, expected, example)),
+        setting => number(source, setting, &full, expected, (1, 65_535), example),
+    }
+}
+
+fn missing(source: &Source, row: &Row, key: &str, expected: &str, example: &str) -> ConfigFileError {
+    source.error(Origin::Line(row.line), &row.key(key), expected, "nothing", example)
+}
+
+fn refuse_unknown(source: &Source, row: &Row, known: &str, example: &str) -> Result<(), ConfigFileError> {
+    let Some((key, setting)) = row.settings.iter().next() else {
+        return Ok(());
+    };
+    let expected = format!("one of the keys {known}");
+    Err(source.error(setting.origin.clone(), &row.key(key), &expected, "an unknown key", example))
+}
+
+fn known(config: &NodeConfig, id: NodeId) -> bool {
+    id == config.node || config.peers.iter().any(|peer| peer.id == id)
+}
+
+/// This node and its peers, by id: the same list on every node.
+fn node_ids(config: &NodeConfig) -> Vec<NodeId> {
+    let mut ids: Vec<NodeId> = config.peers.iter().map(|peer| peer.id).chain([config.node]).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn ids(nodes: &[NodeId]) -> String {
+    nodes.iter().map(|node| node.0.to_string()).collect::<Vec<_>>().join(", ")
+}

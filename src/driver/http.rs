@@ -1,0 +1,93 @@
+//! What clients speak: HTTP over a running node.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /v1/spaces/{space}/entries?ack=&timeout_ms=` | one entry of the body's bytes, or many from NDJSON lines |
+//! | `GET /v1/spaces/{space}/entries?from=&max=` | committed entries as NDJSON; the header `engraft-commit` |
+//! | `GET /v1/status` | what the node says of itself, with the lag of each replica at the median and at p99 |
+//! | `GET /livez` | `ok` while the process serves |
+//!
+//! An append is answered by its outcome: 200 appended, 202 unknown (in the log, its level not reached in time),
+//! 404 unknown space, 413 too large, 421 not the primary (with a hint), 429 overloaded, 503 not ready or stopped.
+
+use alloc::sync::Arc;
+use std::io;
+
+use axum::Router;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+
+use super::config::NodeConfig;
+use super::node::NodeHandle;
+
+mod append;
+mod body;
+mod failure;
+mod lag;
+mod line;
+mod read;
+mod status;
+
+pub use failure::Failure;
+pub use lag::{LagPercentiles, LagRecorder};
+pub use line::{AnswerLine, AppendLine, EntryLine, Failed};
+
+use body::BodyBudget;
+
+/// The media type of one JSON value per line.
+pub const NDJSON: &str = "application/x-ndjson";
+
+/// What every handler needs.
+#[derive(Debug, Clone)]
+struct HttpState {
+    node: NodeHandle,
+    config: Arc<NodeConfig>,
+    budget: Arc<BodyBudget>,
+    lag: LagRecorder,
+}
+
+/// Serves clients until `stop` resolves and the requests taken by then are answered.
+///
+/// # Errors
+/// Those of the listener.
+pub async fn serve(
+    listener: TcpListener,
+    node: NodeHandle,
+    config: Arc<NodeConfig>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a client's connection stays without TCP_NODELAY");
+        }
+    });
+    axum::serve(listener, router(node, config)).with_graceful_shutdown(stop).await
+}
+
+/// The routes over a node; for those who serve them in their own way. Must be called within a tokio runtime.
+pub fn router(node: NodeHandle, config: Arc<NodeConfig>) -> Router {
+    let lag = LagRecorder::start(node.notices());
+    let budget = Arc::new(BodyBudget::new(&config.clients));
+    let state = HttpState { node, config, budget, lag };
+    Router::new()
+        .route("/v1/spaces/{space}/entries", get(read::read).post(append::append))
+        .route("/v1/status", get(status::status))
+        .route("/livez", get(livez))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(state)
+}
+
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn no_such_route() -> impl IntoResponse {
+    Failure::NoSuchRoute
+}
+
+async fn no_such_method() -> impl IntoResponse {
+    Failure::NoSuchMethod
+}
