@@ -1,4 +1,5 @@
 //! The integration crate.
 
 mod support;
+mod tidy;
 mod wire;
