@@ -26,6 +26,13 @@ const LONG_FILES: &[(&str, &str)] = &[(
 /// Functions that may be longer than the limit, and why each is better off whole.
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 
+/// Words that the pure layers may use although they name the world, and why each is harmless there.
+const HARMLESS: &[(&str, &str, &str)] = &[(
+    "src/wire/write_buffer.rs",
+    "std",
+    "`IoSlice` is a pair of pointer and length; a vectored write wants it, and it is there under the feature std only",
+)];
+
 #[test]
 fn files_are_short() {
     hold(|source| rules::file_length(&source.path, &source.text, LONG_FILES));
@@ -43,7 +50,7 @@ fn layers_import_downwards_only() {
 
 #[test]
 fn the_core_knows_no_world() {
-    hold(|source| rules::pure(&source.path, &source.text));
+    hold(|source| rules::pure(&source.path, &source.text, HARMLESS));
 }
 
 #[test]
@@ -74,20 +81,25 @@ fn texts_stand_on_their_own() {
 #[test]
 fn exceptions_are_still_needed() {
     let sources = sources();
+    let text = |path: &str| sources.iter().find(|source| source.path == path).map_or("", |source| source.text.as_str());
     let mut stale = Vec::new();
     for (path, reason) in LONG_FILES {
-        let text = sources.iter().find(|source| source.path == *path).map_or("", |source| &source.text);
-        if rules::file_length(path, text, &[]).is_empty() {
-            stale.push(format!("{path} ({reason})"));
+        if rules::file_length(path, text(path), &[]).is_empty() {
+            stale.push(format!("{path}: {reason}"));
         }
     }
     for (path, name, reason) in LONG_FUNCTIONS {
-        let text = sources.iter().find(|source| source.path == *path).map_or("", |source| &source.text);
-        if !rules::function_length(path, text, &[]).iter().any(|fault| fault.what.contains(&format!("`{name}`"))) {
-            stale.push(format!("{path} {name} ({reason})"));
+        if !rules::function_length(path, text(path), &[]).iter().any(|fault| fault.what.contains(&format!("`{name}`")))
+        {
+            stale.push(format!("{path} `{name}`: {reason}"));
         }
     }
-    assert!(stale.is_empty(), "within the limit by now; take the exception away:\n{}", stale.join("\n"));
+    for (path, word, reason) in HARMLESS {
+        if !rules::pure(path, text(path), &[]).iter().any(|fault| fault.what.contains(&format!("`{word}`"))) {
+            stale.push(format!("{path} `{word}`: {reason}"));
+        }
+    }
+    assert!(stale.is_empty(), "no longer needed, take the exception away:\n{}", stale.join("\n"));
 }
 
 #[test]

@@ -64,11 +64,12 @@ fn the_world_in_the_core_is_found() {
         "rand::rng().next_u64()",
     ] {
         for path in ["src/core/a.rs", "src/types/a.rs", "src/wire.rs"] {
-            assert_eq!(lines(&pure(path, &format!("\n{bad}"))), [2], "{bad} in {path}");
+            assert_eq!(lines(&pure(path, &format!("\n{bad}"), &[])), [2], "{bad} in {path}");
         }
-        assert_eq!(pure("src/driver/a.rs", bad), [], "{bad}");
+        assert_eq!(pure("src/driver/a.rs", bad, &[]), [], "{bad}");
     }
-    assert_eq!(pure("src/core/a.rs", "// std::fmt, HashMap\nuse ::core::fmt;\nlet a = \"Instant\";"), []);
+    assert_eq!(pure("src/core/a.rs", "// std::fmt, HashMap\nuse ::core::fmt;\nlet a = \"Instant\";", &[]), []);
+    assert_eq!(pure("src/core/a.rs", "use std::fmt;", &[("src/core/a.rs", "std", "why")]), []);
 }
 
 #[test]
