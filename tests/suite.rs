@@ -1,5 +1,6 @@
 //! The integration crate.
 
+mod docs;
 mod support;
 mod tidy;
 mod wire;
