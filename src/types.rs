@@ -1,6 +1,7 @@
 //! Ids, time, entries and messages: the base that every other module imports.
 
 pub mod entry;
+pub mod epoch_history;
 pub mod fsync_mode;
 pub mod id;
 mod list;
@@ -8,9 +9,10 @@ pub mod message;
 pub mod time;
 
 pub use entry::{Control, Entry, EntryError, HEADER_SIZE, WAL_MAGIC, WalEntryHeader, WalEntryType};
+pub use epoch_history::{EpochHistory, EpochStart};
 pub use fsync_mode::FsyncMode;
 pub use id::{
-    ClusterId, Epoch, EpochHistory, EpochStart, Incarnation, LinkId, NodeId, Position, ReadId, RequestId, Sequence,
-    SpaceId, SpaceName, Token, WriteId,
+    ClusterId, Epoch, Incarnation, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName, Token,
+    WriteId,
 };
 pub use time::Time;

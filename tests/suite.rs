@@ -3,4 +3,6 @@
 mod core;
 mod support;
 mod wal;
+mod docs;
+mod tidy;
 mod wire;

@@ -1,0 +1,4 @@
+# Everything that continuous integration checks, in one word.
+.PHONY: quality
+quality:
+	.ci/run
