@@ -1,12 +1,12 @@
-//! The shell that moves bytes, files and time.
-
-pub mod wal_worker;
 //! The shell that moves bytes, files and time, and the hosts that say where things run.
 //!
 //! [`shell`] owns the core and is the same everywhere; a [`host::Host`] dials, listens, sleeps and runs tasks.
 //! [`tokio_host`] is the one for production (feature `tokio`); that of the simulator is in the package `engraft-sim`.
 //!
 //! Architecture Invariant: nothing here decides. What is to be done follows from the core's actions alone.
+
+#[cfg(feature = "tokio")]
+pub mod config;
 pub mod host;
 mod limits;
 mod link;
@@ -18,7 +18,8 @@ mod shell;
 #[cfg(feature = "tokio")]
 pub mod tokio_host;
 pub mod wal_job;
+pub mod wal_worker;
+
 pub use host::{Host, LinkOptions};
 pub use node::{AppendRequest, NodeError, NodeHandle, NodeOptions, StartError, start};
 pub use wal_job::WalJob;
-pub mod config;

@@ -1,8 +1,8 @@
 //! The integration crate.
 
 mod core;
-mod support;
-mod wal;
 mod docs;
+mod support;
 mod tidy;
+mod wal;
 mod wire;

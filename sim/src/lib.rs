@@ -8,10 +8,10 @@ pub mod disk;
 pub mod draws;
 extern crate alloc;
 
-
 #[cfg(madsim)]
 pub mod madsim_host;
 
 // A `RUSTFLAGS` variable silently replaces the flags of the `madsim` alias, and ordinary tests would run in its place.
 #[cfg(not(madsim))]
-const _: () = assert!(option_env!("ENGRAFT_MADSIM").is_none(), "unset RUSTFLAGS: it overrides the flags of `cargo madsim`");
+const _: () =
+    assert!(option_env!("ENGRAFT_MADSIM").is_none(), "unset RUSTFLAGS: it overrides the flags of `cargo madsim`");

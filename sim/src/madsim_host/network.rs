@@ -140,7 +140,11 @@ pub struct SimReader {
 }
 
 impl AsyncRead for SimReader {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         {
             let mut state = self.line.lock();
             if state.shut {

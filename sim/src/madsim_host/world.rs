@@ -12,10 +12,10 @@ use tokio::sync::oneshot;
 
 use crate::disk::SimDisk;
 
+use super::MadsimHost;
 use super::network::{Network, address_of};
 use super::trace::{Recorder, Trace};
 use super::wal_gate::{WalGate, WalStep};
-use super::MadsimHost;
 
 /// The port that every node listens on.
 pub const PORT: u16 = 7400;
