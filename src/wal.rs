@@ -1,5 +1,42 @@
 //! The log on disk.
+//!
+//! A node's data directory:
+//!
+//! ```text
+//! superblock      whose directory it is, and how it was left
+//! promises.log    promises, synced marks, cuts and starts of all spaces
+//! reserve         space that is given up when the disk is full
+//! lock            held by the process that has the directory
+//! spaces/<name>/wal-<16 hex digits>.log
+//! ```
+//!
+//! [`Wal`] is one space's log, [`Ledger`] the file of promises, [`Superblock`] the superblock.
+//! All of them reach files through a [`Disk`].
 
 pub mod disk;
+pub mod error;
+mod handles;
+mod ledger;
+mod log;
+mod options;
+mod recovery;
+mod reserve;
+mod scan;
+mod segment;
+mod segment_name;
+mod std_disk;
+mod superblock;
+mod witness;
 
 pub use disk::{Access, Disk, DiskEntry, DiskFile};
+pub use error::{BreakReason, StorageOpenError, WalError};
+pub use handles::Handles;
+pub use ledger::{Cut, Ledger, SpaceMemory};
+pub use log::Wal;
+pub use options::WalOptions;
+pub use recovery::{RecoveryReport, TornTail, WalPlace};
+pub use reserve::Reserve;
+pub use segment_name::SegmentName;
+pub use std_disk::{StdDisk, StdFile};
+pub use superblock::{Found, Superblock};
+pub use witness::{node_local, synced_when_written};

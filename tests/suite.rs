@@ -1,4 +1,5 @@
 //! The integration crate.
 
 mod support;
+mod wal;
 mod wire;

@@ -32,7 +32,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file.
     type File: DiskFile;
 
-    /// Makes the directory and those above it.
+    /// Makes the directory and those above it. Their names are durable when it returns.
     ///
     /// # Errors
     /// Those of the operating system.
@@ -100,4 +100,14 @@ pub trait DiskFile: Send + Sync + 'static {
     /// # Errors
     /// Those of the operating system.
     fn set_size(&self, size: u64) -> io::Result<()>;
+
+    /// Takes the file for this process until it is closed; `false` where another process has it.
+    ///
+    /// A disk that only one process can reach has nothing to do here.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }

@@ -1,0 +1,244 @@
+//! A data directory: made, claimed, recovered, and left.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::core::{Event, SpaceConfig, SpaceOpened};
+use crate::types::{ClusterId, Incarnation, NodeId, SpaceId, SpaceName};
+use crate::wal::{
+    Access, Disk, DiskFile, Handles, Ledger, RecoveryReport, Reserve, SpaceMemory, StorageOpenError, Superblock, Wal,
+    WalError, WalOptions, WalPlace,
+};
+
+use super::space_queue::SpaceQueue;
+use super::storage_error;
+
+/// What a node's storage is opened with.
+#[derive(Debug, Clone)]
+pub struct StorageOptions {
+    /// The data directory.
+    pub directory: PathBuf,
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The node.
+    pub node: NodeId,
+    /// The incarnation that a directory gets that is new; random.
+    pub fresh_incarnation: Incarnation,
+    /// The machine's boot id: the same one means that the page cache survived.
+    pub boot_id: [u8; 16],
+    /// The spaces and what is configured for them, their fsync modes included.
+    pub spaces: Vec<(SpaceName, SpaceConfig)>,
+    /// The numbers of the logs.
+    pub wal: WalOptions,
+}
+
+impl StorageOptions {
+    /// Options without spaces and with the default numbers.
+    #[must_use]
+    pub fn new(
+        directory: PathBuf,
+        cluster: ClusterId,
+        node: NodeId,
+        fresh_incarnation: Incarnation,
+        boot_id: [u8; 16],
+    ) -> Self {
+        let wal = WalOptions::default();
+        Self { directory, cluster, node, fresh_incarnation, boot_id, spaces: Vec::new(), wal }
+    }
+}
+
+/// What opening found.
+#[derive(Debug)]
+pub struct StorageOpened {
+    /// The directory's incarnation.
+    pub incarnation: Incarnation,
+    /// `SpaceOpened` or `SpaceOpenFailed` for each space, in the order of the options.
+    pub events: Vec<Event>,
+    /// What recovery found and did, for each space that opened.
+    pub reports: Vec<(SpaceName, RecoveryReport)>,
+    /// Whether the directory is new.
+    pub fresh: bool,
+    /// Whether the last stop was a clean one. True where the directory is new.
+    pub clean: bool,
+    /// Whether the machine is still in the boot of the last start. True where the directory is new.
+    pub same_boot: bool,
+}
+
+/// What is held of a data directory.
+pub(super) struct Storage<D: Disk> {
+    disk: D,
+    directory: PathBuf,
+    superblock: Superblock,
+    reserve: Reserve,
+    all_spaces_open: bool,
+    /// Held until the storage is dropped.
+    _lock: D::File,
+}
+
+pub(super) struct Opening<D: Disk> {
+    pub(super) storage: Storage<D>,
+    pub(super) ledger: Ledger<D>,
+    pub(super) spaces: BTreeMap<SpaceId, SpaceQueue<D>>,
+    pub(super) opened: StorageOpened,
+}
+
+impl<D: Disk> Storage<D> {
+    /// Gives the reserve up; whether there was one.
+    pub(super) fn release_reserve(&mut self) -> bool {
+        self.reserve.release(&self.disk, &self.directory).unwrap_or(false)
+    }
+
+    pub(super) fn stop_cleanly(&mut self) -> Result<(), WalError> {
+        self.superblock.clean = self.all_spaces_open;
+        self.superblock.save(&self.disk, &self.directory)
+    }
+}
+
+pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening<D>, StorageOpenError> {
+    options.wal.validate()?;
+    let directory = options.directory.as_path();
+    disk.create_dir_all(directory).map_err(WalError::io("create", directory))?;
+    let lock = lock(&disk, directory)?;
+    let found = match Superblock::load(&disk, directory)? {
+        Some(found) => Some(found.block),
+        None => {
+            refuse_orphans(&disk, directory)?;
+            None
+        }
+    };
+    if let Some(block) = &found {
+        check_identity(block, options, directory)?;
+    }
+    let memory = match &found {
+        Some(_) => Ledger::load(&disk, directory)?,
+        None => BTreeMap::new(),
+    };
+    let handles = Handles::new(disk.clone(), options.wal.files_open_max);
+    let mut recovery = SpaceRecovery { handles, options, memory, spaces: BTreeMap::new(), all_open: true };
+    let mut opened = StorageOpened {
+        incarnation: found.as_ref().map_or(options.fresh_incarnation, |block| block.incarnation),
+        events: Vec::new(),
+        reports: Vec::new(),
+        fresh: found.is_none(),
+        clean: found.as_ref().is_none_or(|block| block.clean),
+        same_boot: found.as_ref().is_none_or(|block| block.boot_id == options.boot_id),
+    };
+    for (name, config) in &options.spaces {
+        recovery.open_space(name, config, &mut opened);
+    }
+    // From here on nothing is trusted that was not durable: promises, marks and the end of every cut in one file.
+    let ledger = Ledger::replace(disk.clone(), directory, recovery.memory)?;
+    let reserve = Reserve::keep(&disk, directory, options.wal.reserve_bytes)?;
+    let mut superblock = found.unwrap_or(Superblock {
+        cluster: options.cluster,
+        node: options.node,
+        incarnation: options.fresh_incarnation,
+        boot_id: options.boot_id,
+        clean: false,
+        number: 0,
+    });
+    superblock.clean = false;
+    superblock.boot_id = options.boot_id;
+    if opened.fresh {
+        superblock.create(&disk, directory)?;
+    } else {
+        superblock.save(&disk, directory)?;
+    }
+    let (spaces, all_spaces_open) = (recovery.spaces, recovery.all_open);
+    let directory = directory.to_owned();
+    let storage = Storage { disk, directory, superblock, reserve, all_spaces_open, _lock: lock };
+    Ok(Opening { storage, ledger, spaces, opened })
+}
+
+struct SpaceRecovery<'o, D: Disk> {
+    handles: Handles<D>,
+    options: &'o StorageOptions,
+    memory: BTreeMap<SpaceId, SpaceMemory>,
+    spaces: BTreeMap<SpaceId, SpaceQueue<D>>,
+    all_open: bool,
+}
+
+impl<D: Disk> SpaceRecovery<'_, D> {
+    fn open_space(&mut self, name: &SpaceName, config: &SpaceConfig, opened: &mut StorageOpened) {
+        let space = name.id();
+        let directory = self.options.directory.join("spaces").join(name.as_str());
+        let place = WalPlace { directory, cluster: self.options.cluster, space };
+        let memory = self.memory.get(&space).copied().unwrap_or_default();
+        match Wal::open(self.handles.clone(), place, self.options.wal.clone(), &memory) {
+            Ok((wal, history, report)) => {
+                let kept = self.memory.entry(space).or_default();
+                kept.mark = wal.synced();
+                kept.cut = None;
+                opened.events.push(Event::SpaceOpened(Box::new(SpaceOpened {
+                    name: name.clone(),
+                    config: config.clone(),
+                    end: wal.end(),
+                    history,
+                    promise: memory.promise,
+                })));
+                opened.reports.push((name.clone(), report));
+                self.spaces.insert(space, SpaceQueue::new(wal, config.fsync, &self.options.wal));
+            }
+            Err(error) => {
+                self.all_open = false;
+                opened.events.push(Event::SpaceOpenFailed {
+                    name: name.clone(),
+                    config: config.clone(),
+                    error: storage_error(&error),
+                });
+            }
+        }
+    }
+}
+
+/// Takes the directory for this process.
+fn lock<D: Disk>(disk: &D, directory: &Path) -> Result<D::File, StorageOpenError> {
+    let path = directory.join("lock");
+    let file = match disk.open(&path, Access::ReadWrite) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match disk.open(&path, Access::CreateNew) {
+            // Another process made it in between.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path, Access::ReadWrite),
+            other => other,
+        },
+        other => other,
+    };
+    let file = file.map_err(WalError::io("open", &path))?;
+    if file.try_lock().map_err(WalError::io("lock", &path))? {
+        Ok(file)
+    } else {
+        Err(StorageOpenError::Locked { path })
+    }
+}
+
+/// Without a superblock the directory is new only where there are no logs: it is written last when one is made.
+fn refuse_orphans<D: Disk>(disk: &D, directory: &Path) -> Result<(), StorageOpenError> {
+    let spaces = directory.join("spaces");
+    let named = match disk.list(&spaces) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(WalError::io("list", &spaces)(error).into()),
+    };
+    for entry in named {
+        let inside = spaces.join(&entry.name);
+        let orphans = entry.is_file || disk.list(&inside).map_err(WalError::io("list", &inside))?.iter().any(|_| true);
+        if orphans {
+            let path = directory.join("superblock");
+            return Err(StorageOpenError::Superblock { path, reason: "it is not there, though logs are" });
+        }
+    }
+    Ok(())
+}
+
+fn check_identity(block: &Superblock, options: &StorageOptions, directory: &Path) -> Result<(), StorageOpenError> {
+    let path = || directory.join("superblock");
+    if block.cluster != options.cluster {
+        let (expected, found) = (options.cluster, block.cluster);
+        return Err(StorageOpenError::OtherCluster { path: path(), expected, found });
+    }
+    if block.node != options.node {
+        let (expected, found) = (options.node, block.node);
+        return Err(StorageOpenError::OtherNode { path: path(), expected, found });
+    }
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! What a node must not forget about its spaces: promises, synced marks, cuts and starts, in one append-only file.
+//!
+//! ```text
+//! promises.log = frame*
+//! frame  | 0 magic 0x4C524745 | 4 body size u32 | 8 number u64 | 16 CRC32C(0..16, body) u32 | 20 body = record* |
+//! record | 0 space 16 | 16 promise u64 | 24 mark u64 | 32 start: sequence u64, epoch u64, chain u32
+//!        | 52 flags u32 (1: a cut) | 56 cut: segment u64, offset u64, last kept sequence u64 |
+//! ```
+//!
+//! All little-endian. A record holds everything that is known of its space, so the last one wins.
+//! What is saved together is one frame; each frame is synced before the next is written,
+//! so only the last one can be torn: any other break means lost memory.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+
+use crate::types::{Epoch, Position, Sequence, SpaceId};
+
+use super::disk::{Access, Disk, DiskFile};
+use super::error::{StorageOpenError, WalError};
+
+const FILE: &str = "promises.log";
+const FILE_NEW: &str = "promises.new";
+const FRAME_MAGIC: u32 = 0x4C52_4745;
+const FRAME_HEADER: usize = 20;
+const RECORD_SIZE: usize = 80;
+/// Records in one frame at most; a larger set is an operator's error before it comes here.
+const FRAME_BODY_MAX: usize = 1_000_000 * RECORD_SIZE;
+/// The file is compacted once it is larger than this and than four times its live records.
+const COMPACT_BYTES: u64 = 1 << 20;
+
+/// A truncation that has begun: everything behind it is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cut {
+    /// The first sequence of the segment that is cut, which is its name.
+    pub segment: Sequence,
+    /// Where in it.
+    pub offset: u64,
+    /// The last sequence that is kept.
+    pub last: Sequence,
+}
+
+/// What is remembered of a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SpaceMemory {
+    /// The highest epoch promised.
+    pub promise: Epoch,
+    /// The synced mark: every entry up to it is known to be on disk.
+    pub mark: Sequence,
+    /// The entry before the log's first; sequence 0 where the log begins at its beginning.
+    pub start: Position,
+    /// A truncation that has begun.
+    pub cut: Option<Cut>,
+}
+
+/// The file of promises, open for appending.
+pub struct Ledger<D: Disk> {
+    disk: D,
+    directory: PathBuf,
+    file: D::File,
+    size: u64,
+    number: u64,
+    memory: BTreeMap<SpaceId, SpaceMemory>,
+    changed: BTreeMap<SpaceId, SpaceMemory>,
+    unsynced: bool,
+    failed: bool,
+}
+
+impl<D: Disk> Ledger<D> {
+    /// What the file in this directory holds.
+    ///
+    /// # Errors
+    /// [`StorageOpenError::MemoryLost`] where it is not there, or where any frame but the last is broken.
+    pub fn load(disk: &D, directory: &Path) -> Result<BTreeMap<SpaceId, SpaceMemory>, StorageOpenError> {
+        let path = directory.join(FILE);
+        let lost = |offset, reason| StorageOpenError::MemoryLost { path: directory.join(FILE), offset, reason };
+        let file = match disk.open(&path, Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(lost(0, "the file of promises is not there"));
+            }
+            Err(error) => return Err(WalError::io("open", &path)(error).into()),
+        };
+        let size = file.size().map_err(WalError::io("measure", &path))?;
+        let mut memory = BTreeMap::new();
+        let (mut offset, mut number) = (0, 0_u64);
+        while let Some((frame, body)) = read_frame(&file, offset, size).map_err(WalError::io("read", &path))? {
+            if number != 0 && frame != number + 1 {
+                return Err(lost(offset, "a frame is missing before this one"));
+            }
+            number = frame;
+            offset += (FRAME_HEADER + body.len()) as u64;
+            for record in body.chunks_exact(RECORD_SIZE) {
+                if let Some((space, kept)) = decode(record) {
+                    memory.insert(space, kept);
+                }
+            }
+        }
+        if number == 0 {
+            return Err(lost(0, "its first frame does not hold"));
+        }
+        if frame_behind(&file, offset, size, number).map_err(WalError::io("read", &path))? {
+            return Err(lost(offset, "a frame that is not the last does not hold"));
+        }
+        Ok(memory)
+    }
+
+    /// Whether bytes that belong to no frame stand at the file's end (a torn last frame).
+    ///
+    /// # Errors
+    /// As [`Ledger::load`].
+    pub fn torn_at(disk: &D, directory: &Path) -> Result<Option<u64>, StorageOpenError> {
+        let path = directory.join(FILE);
+        let file = disk.open(&path, Access::Read).map_err(WalError::io("open", &path))?;
+        let size = file.size().map_err(WalError::io("measure", &path))?;
+        let mut offset = 0;
+        while let Some((_, body)) = read_frame(&file, offset, size).map_err(WalError::io("read", &path))? {
+            offset += (FRAME_HEADER + body.len()) as u64;
+        }
+        Ok((offset < size).then_some(offset))
+    }
+
+    /// Puts a file in place that holds exactly this, durably, and opens it.
+    ///
+    /// # Errors
+    /// Those of the operating system; the file before it still stands then.
+    pub fn replace(disk: D, directory: &Path, memory: BTreeMap<SpaceId, SpaceMemory>) -> Result<Self, WalError> {
+        let (path, new) = (directory.join(FILE), directory.join(FILE_NEW));
+        match disk.remove_file(&new) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(WalError::io("remove", &new)(error)),
+        }
+        let file = disk.open(&new, Access::CreateNew).map_err(WalError::io("create", &new))?;
+        let frame = encode_frame(1, &memory);
+        file.write_at(&[IoSlice::new(&frame)], 0).map_err(WalError::io("write", &new))?;
+        file.sync().map_err(WalError::io("sync", &new))?;
+        disk.rename(&new, &path).map_err(WalError::io("rename", &new))?;
+        disk.sync_directory(directory).map_err(WalError::io("sync", directory))?;
+        let size = frame.len() as u64;
+        Ok(Self {
+            disk,
+            directory: directory.to_owned(),
+            file,
+            size,
+            number: 1,
+            memory,
+            changed: BTreeMap::new(),
+            unsynced: false,
+            failed: false,
+        })
+    }
+
+    /// What is remembered of a space, changes that are not yet written included.
+    #[must_use]
+    pub fn memory(&self, space: SpaceId) -> SpaceMemory {
+        self.changed.get(&space).or_else(|| self.memory.get(&space)).copied().unwrap_or_default()
+    }
+
+    /// Changes what is remembered; durable after [`Ledger::write`] and [`Ledger::sync`].
+    pub fn change(&mut self, space: SpaceId, change: impl FnOnce(&mut SpaceMemory)) {
+        let before = self.memory(space);
+        let mut after = before;
+        change(&mut after);
+        // A promise never goes back.
+        after.promise = after.promise.max(before.promise);
+        if after != before {
+            self.changed.insert(space, after);
+        }
+    }
+
+    /// Whether something waits to be written.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Writes all changes as one frame.
+    ///
+    /// # Errors
+    /// Those of the operating system; final.
+    pub fn write(&mut self) -> Result<(), WalError> {
+        self.check()?;
+        if self.changed.is_empty() {
+            return Ok(());
+        }
+        if self.unsynced {
+            // Two unsynced frames could tear apart in the middle, which would look like lost memory.
+            self.sync()?;
+        }
+        let frame = encode_frame(self.number + 1, &self.changed);
+        let path = self.path();
+        self.file.write_at(&[IoSlice::new(&frame)], self.size).map_err(WalError::io("write", &path)).inspect_err(
+            |error| {
+                // A full disk may be tried again at the same place; everything else is final.
+                self.failed = !error.is_full();
+            },
+        )?;
+        self.number += 1;
+        self.size += frame.len() as u64;
+        self.memory.append(&mut self.changed);
+        self.unsynced = true;
+        Ok(())
+    }
+
+    /// Makes what was written durable, and compacts the file where it has grown.
+    ///
+    /// # Errors
+    /// Those of the operating system; final.
+    pub fn sync(&mut self) -> Result<(), WalError> {
+        self.check()?;
+        if !self.unsynced {
+            return Ok(());
+        }
+        self.failed = true;
+        self.file.sync().map_err(WalError::io("sync", &self.path()))?;
+        self.unsynced = false;
+        let live = (self.memory.len() * RECORD_SIZE) as u64;
+        if self.size > COMPACT_BYTES.max(4 * live) {
+            let memory = core::mem::take(&mut self.memory);
+            let changed = core::mem::take(&mut self.changed);
+            *self = Self::replace(self.disk.clone(), &self.directory, memory)?;
+            self.changed = changed;
+        }
+        self.failed = false;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), WalError> {
+        if self.failed { Err(WalError::Stopped { path: self.path() }) } else { Ok(()) }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join(FILE)
+    }
+}
+
+fn encode_frame(number: u64, records: &BTreeMap<SpaceId, SpaceMemory>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(records.len() * RECORD_SIZE);
+    for (space, memory) in records {
+        body.extend_from_slice(&space.0);
+        body.extend_from_slice(&memory.promise.0.to_le_bytes());
+        body.extend_from_slice(&memory.mark.0.to_le_bytes());
+        body.extend_from_slice(&memory.start.sequence.0.to_le_bytes());
+        body.extend_from_slice(&memory.start.epoch.0.to_le_bytes());
+        body.extend_from_slice(&memory.start.chain.to_le_bytes());
+        body.extend_from_slice(&u32::from(memory.cut.is_some()).to_le_bytes());
+        let cut = memory.cut.unwrap_or(Cut { segment: Sequence::ZERO, offset: 0, last: Sequence::ZERO });
+        for number in [cut.segment.0, cut.offset, cut.last.0] {
+            body.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    let mut frame = Vec::with_capacity(FRAME_HEADER + body.len());
+    frame.extend_from_slice(&FRAME_MAGIC.to_le_bytes());
+    frame.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    frame.extend_from_slice(&number.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&frame), &body);
+    frame.extend_from_slice(&crc.to_le_bytes());
+    frame.extend_from_slice(&body);
+    frame
+}
+
+fn decode(record: &[u8]) -> Option<(SpaceId, SpaceMemory)> {
+    let long = |at: usize| Some(u64::from_le_bytes(*record.get(at..)?.first_chunk()?));
+    let short = |at: usize| Some(u32::from_le_bytes(*record.get(at..)?.first_chunk()?));
+    let cut = Cut { segment: Sequence(long(56)?), offset: long(64)?, last: Sequence(long(72)?) };
+    let memory = SpaceMemory {
+        promise: Epoch(long(16)?),
+        mark: Sequence(long(24)?),
+        start: Position { sequence: Sequence(long(32)?), epoch: Epoch(long(40)?), chain: short(48)? },
+        cut: (short(52)? & 1 == 1).then_some(cut),
+    };
+    Some((SpaceId(*record.first_chunk()?), memory))
+}
+
+/// The frame at `offset`: its number and body; `None` where none stands there whole.
+fn read_frame<F: DiskFile>(file: &F, offset: u64, size: u64) -> std::io::Result<Option<(u64, Vec<u8>)>> {
+    let mut header = [0; FRAME_HEADER];
+    if file.read_at(&mut header, offset)? < FRAME_HEADER {
+        return Ok(None);
+    }
+    let (covered, crc) = header.split_at(16);
+    let word = |at: usize| covered.get(at..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u32::from_le_bytes);
+    let number = covered.get(8..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u64::from_le_bytes);
+    let crc = crc.first_chunk().copied().map_or(0, u32::from_le_bytes);
+    let body_size = word(4) as usize;
+    let left = size.saturating_sub(offset + FRAME_HEADER as u64);
+    if word(0) != FRAME_MAGIC
+        || body_size > FRAME_BODY_MAX
+        || !body_size.is_multiple_of(RECORD_SIZE)
+        || body_size as u64 > left
+    {
+        return Ok(None);
+    }
+    let mut body = vec![0; body_size];
+    let read = file.read_at(&mut body, offset + FRAME_HEADER as u64)?;
+    let holds = read == body_size && crc32c::crc32c_append(crc32c::crc32c(covered), &body) == crc;
+    Ok(holds.then_some((number, body)))
+}
+
+/// Whether a whole frame with a later number stands anywhere behind `offset`.
+fn frame_behind<F: DiskFile>(file: &F, offset: u64, size: u64, number: u64) -> std::io::Result<bool> {
+    let magic = FRAME_MAGIC.to_le_bytes();
+    let mut window = vec![0; 64 * 1024];
+    let mut place = offset;
+    while place < size {
+        let read = file.read_at(&mut window, place)?;
+        let piece = window.get(..read).unwrap_or_default();
+        for (index, four) in piece.windows(4).enumerate() {
+            if four == magic
+                && let Some((found, _)) = read_frame(file, place + index as u64, size)?
+                && found > number
+            {
+                return Ok(true);
+            }
+        }
+        if read <= 3 {
+            break;
+        }
+        place += (read - 3) as u64;
+    }
+    Ok(false)
+}

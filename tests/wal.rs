@@ -1,0 +1,4 @@
+//! The log on disk.
+
+mod support;
+mod worker;

@@ -1,0 +1,113 @@
+//! What the log's tests share.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use engraft::core::{Ack, Event, SpaceConfig};
+use engraft::driver::wal_worker::{StorageOpened, StorageOptions, WalRequest, WalWorker};
+use engraft::types::entry::chain_start;
+use engraft::types::{
+    ClusterId, Control, Entry, Epoch, FsyncMode, Incarnation, NodeId, Position, Sequence, SpaceId, SpaceName,
+    WalEntryType, WriteId,
+};
+use engraft::wal::Disk;
+
+pub(crate) const SPACE: &str = "orders";
+
+pub(crate) fn cluster() -> ClusterId {
+    ClusterId::from_name("test-cluster").expect("a good name")
+}
+
+pub(crate) fn space_name() -> SpaceName {
+    SpaceName::new(SPACE).expect("a good name")
+}
+
+pub(crate) fn space() -> SpaceId {
+    space_name().id()
+}
+
+pub(crate) fn epoch(term: u32) -> Epoch {
+    Epoch::new(0, term, NodeId(1))
+}
+
+/// Entries that continue `after`, each with a payload of the size that `payload_size` gives for its sequence.
+pub(crate) fn entries_after(after: Position, term: u32, count: u64, payload_size: impl Fn(u64) -> usize) -> Vec<Entry> {
+    let mut previous = after;
+    (0..count)
+        .map(|_| {
+            let sequence = previous.sequence.next().0;
+            let byte = u8::try_from(sequence % 251).expect("below 251");
+            let payload = Bytes::from(vec![byte; payload_size(sequence)]);
+            let (kind, control) = (WalEntryType::EpisodeStore, Control::user());
+            let entry = Entry::following(&previous, epoch(term), kind, control, 1_000 + sequence, payload);
+            previous = entry.position();
+            entry
+        })
+        .collect()
+}
+
+/// Where the log of [`SPACE`] begins.
+pub(crate) fn beginning() -> Position {
+    Position { epoch: Epoch::ZERO, sequence: Sequence::ZERO, chain: chain_start(cluster(), space()) }
+}
+
+pub(crate) fn options(directory: &Path, mode: FsyncMode) -> StorageOptions {
+    let mut options = StorageOptions::new(directory.to_owned(), cluster(), NodeId(1), Incarnation([7; 16]), [9; 16]);
+    let config = SpaceConfig { primary: NodeId(1), voters: vec![NodeId(1)], ack: Ack::Local, fsync: mode };
+    options.spaces.push((space_name(), config));
+    options.wal.reserve_bytes = 4096;
+    options
+}
+
+/// Opens a storage whose one space must open.
+pub(crate) fn open<D: Disk>(disk: D, options: &StorageOptions) -> (WalWorker<D>, StorageOpened) {
+    WalWorker::open(disk, options).expect("the storage opens")
+}
+
+pub(crate) fn end_of(opened: &StorageOpened) -> Position {
+    match opened.events.first() {
+        Some(Event::SpaceOpened(space)) => space.end,
+        other => panic!("expected an open space, found {other:?}"),
+    }
+}
+
+pub(crate) fn append<D: Disk>(worker: &mut WalWorker<D>, write: u64, entries: &[Entry]) -> Vec<Event> {
+    worker.submit(WalRequest::Append { space: space(), write: WriteId(write), entries: entries.to_vec() });
+    run(worker)
+}
+
+/// Runs the steps until nothing is left to do.
+pub(crate) fn run<D: Disk>(worker: &mut WalWorker<D>) -> Vec<Event> {
+    let mut events = Vec::new();
+    while worker.has_work() {
+        worker.write();
+        worker.sync();
+        worker.complete(&mut events);
+    }
+    events
+}
+
+/// Every entry of the log, in reads of at most 100.
+pub(crate) fn read_all<D: Disk>(worker: &mut WalWorker<D>) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let from = Sequence(entries.len() as u64 + 1);
+        let read = engraft::types::ReadId(from.0);
+        let request = WalRequest::Read { space: space(), read, from, entries_max: 100, bytes_max: 1 << 20 };
+        worker.submit(request);
+        let events = run(worker);
+        let [Event::WalRead { entries: found, .. }] = events.as_slice() else {
+            panic!("expected an answer to the read, found {events:?}");
+        };
+        if found.is_empty() {
+            return entries;
+        }
+        entries.extend(found.iter().cloned());
+    }
+}
+
+/// The same entries but for the node-local bytes.
+pub(crate) fn same(left: &[Entry], right: &[Entry]) -> bool {
+    let plain = |entry: &Entry| (entry.header.with_node_local([0; 8]), entry.payload.clone());
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| plain(left) == plain(right))
+}
