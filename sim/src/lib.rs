@@ -4,9 +4,10 @@
 //! Every fault comes from a seed, every run can be replayed, and nothing in it touches a real clock, file, socket or
 //! thread.
 
+extern crate alloc;
+
 pub mod disk;
 pub mod draws;
-extern crate alloc;
 
 #[cfg(madsim)]
 pub mod madsim_host;

@@ -15,13 +15,14 @@ use crate::core::{
     Ack, AppendError, Command, ConfigError, NodeStatus, Notice, Outcome, ReplicationConfig, ReplicationCoordinator,
 };
 use crate::types::{Control, Epoch, NodeId, Sequence, SpaceId, Token, WalEntryType};
+use crate::wal::StorageOpenError;
 
 use super::host::{Host, LinkOptions};
 use super::limits::{APPENDS_PER_REQUEST, NOTICES_MAX, READS_MAX, REQUESTS_PER_TURN, link_bytes_max, wal_requests_max};
 use super::notice_log::NoticeLog;
 use super::shell::{Shell, ShellParts, accept_links};
 use super::wal_job::wal_job;
-use super::wal_worker::{StorageOpenError, StorageOptions, WalWorker};
+use super::wal_worker::{StorageOptions, WalWorker};
 
 /// What a node is started with.
 #[derive(Debug, Clone)]

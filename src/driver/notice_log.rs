@@ -127,7 +127,8 @@ fn close_level(reason: &CloseReason) -> Level {
         | CloseReason::UnsupportedVersion { .. }
         | CloseReason::UnknownSpace { .. }
         | CloseReason::BadFrame(_)
-        | CloseReason::Unexpected { .. } => Level::WARN,
+        | CloseReason::Unexpected { .. }
+        | CloseReason::TooManyLinks { .. } => Level::WARN,
     }
 }
 

@@ -22,7 +22,6 @@ pub const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// [`WalJob::sync`], [`WalJob::complete`]; and [`WalJob::close`] once there is nothing to wait for.
 ///
 /// Dropping it leaves the log as a crash would.
-#[derive(Debug)]
 pub struct WalJob<D: Disk> {
     worker: WalWorker<D>,
     queue: Arc<Queue>,
@@ -30,6 +29,12 @@ pub struct WalJob<D: Disk> {
     completions: mpsc::UnboundedSender<Vec<Event>>,
     // Dropped last: whoever waits for it may open the directory anew.
     _ended: oneshot::Sender<()>,
+}
+
+impl<D: Disk> ::core::fmt::Debug for WalJob<D> {
+    fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        formatter.debug_struct("WalJob").finish_non_exhaustive()
+    }
 }
 
 /// The shell's end of the queue. Dropping it lets the job end once it has done what is queued.
