@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 
 use bytes::Bytes;
 
-use crate::types::message::{CloseReason, Hello, Message, VERSION_MAX, VERSION_MIN, Welcome};
+use crate::types::message::{CloseReason, Hello, Message, VERSION_MAX, VERSION_MIN};
 use crate::types::{LinkId, NodeId, Time};
 use crate::wire::{FrameDecoder, WireLimits};
 
@@ -22,12 +22,12 @@ const STRANGERS_MAX: usize = 64;
 /// All links and peers of a node.
 #[derive(Debug, Clone, Hash)]
 pub(crate) struct Links {
-    peers: BTreeMap<NodeId, Peer>,
-    links: BTreeMap<LinkId, Link>,
+    pub(super) peers: BTreeMap<NodeId, Peer>,
+    pub(super) links: BTreeMap<LinkId, Link>,
     dialled: u64,
     limits: WireLimits,
     /// What the spaces have to be told; taken out by the coordinator before `handle` returns.
-    changes: VecDeque<Change>,
+    pub(super) changes: VecDeque<Change>,
     closed: bool,
 }
 
@@ -41,10 +41,10 @@ pub(crate) enum Change {
 }
 
 #[derive(Debug, Clone, Hash)]
-struct Link {
+pub(super) struct Link {
     /// Whom it was dialled to, or who said hello on it.
-    peer: Option<NodeId>,
-    phase: Phase,
+    pub(super) peer: Option<NodeId>,
+    pub(super) phase: Phase,
     decoder: FrameDecoder,
     /// When something last came, or the link began to be waited for.
     heard: Time,
@@ -53,7 +53,7 @@ struct Link {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Phase {
+pub(super) enum Phase {
     /// Dialled, not connected.
     Dialling,
     /// Connected, the hello or its answer is awaited.
@@ -249,75 +249,6 @@ impl Links {
         }
     }
 
-    /// A dialler's hello.
-    fn greeted(
-        &mut self,
-        now: Time,
-        id: LinkId,
-        hello: &Hello,
-        config: &ReplicationConfig,
-        actions: &mut Actions,
-    ) -> Result<(), CloseReason> {
-        let version = common_version(hello)?;
-        if hello.cluster != config.cluster {
-            return Err(CloseReason::WrongCluster { expected: config.cluster, found: hello.cluster });
-        }
-        if hello.to != config.node {
-            return Err(CloseReason::WrongNode { expected: hello.to, found: config.node });
-        }
-        let Some(peer) = self.peers.get_mut(&hello.from) else {
-            return Err(CloseReason::UnknownNode { found: hello.from });
-        };
-        peer.check_incarnation(hello.incarnation)?;
-        if let Some(older) = peer.accepted.replace(id) {
-            self.close(now, older, CloseReason::Replaced, config, actions);
-        }
-        if let Some(link) = self.links.get_mut(&id) {
-            link.peer = Some(hello.from);
-            link.phase = Phase::Open;
-        }
-        if let Some(peer) = self.peers.get_mut(&hello.from) {
-            peer.accepted = Some(id);
-        }
-        let welcome = Welcome { version, from: config.node, incarnation: config.incarnation };
-        actions.push(Action::Send { link: id, message: Message::Welcome(welcome) });
-        actions.push(Action::Notify(Notice::LinkOpened { link: id, peer: hello.from }));
-        Ok(())
-    }
-
-    /// The answer to this node's hello.
-    fn welcomed(
-        &mut self,
-        now: Time,
-        id: LinkId,
-        expected: NodeId,
-        welcome: &Welcome,
-        actions: &mut Actions,
-    ) -> Result<(), CloseReason> {
-        if !(VERSION_MIN..=VERSION_MAX).contains(&welcome.version) {
-            return Err(CloseReason::UnsupportedVersion {
-                expected_min: VERSION_MIN,
-                expected_max: VERSION_MAX,
-                found_min: welcome.version,
-                found_max: welcome.version,
-            });
-        }
-        if welcome.from != expected {
-            return Err(CloseReason::WrongNode { expected, found: welcome.from });
-        }
-        let Some(peer) = self.peers.get_mut(&expected) else {
-            return Err(CloseReason::UnknownNode { found: expected });
-        };
-        peer.check_incarnation(welcome.incarnation)?;
-        peer.opened(now, actions);
-        if let Some(link) = self.links.get_mut(&id) {
-            link.phase = Phase::Open;
-        }
-        actions.push(Action::Notify(Notice::LinkOpened { link: id, peer: expected }));
-        self.changes.push_back(Change::Up { peer: expected, link: id });
-        Ok(())
-    }
-
     /// A batch of this size was sent on the link.
     pub(crate) fn queued(&mut self, id: LinkId, bytes: u64) {
         if let Some(link) = self.links.get_mut(&id) {
@@ -402,20 +333,6 @@ impl Link {
             }
         }
     }
-}
-
-/// The newest version that both speak.
-fn common_version(hello: &Hello) -> Result<u16, CloseReason> {
-    let version = hello.version_max.min(VERSION_MAX);
-    if version < hello.version_min || version < VERSION_MIN {
-        return Err(CloseReason::UnsupportedVersion {
-            expected_min: VERSION_MIN,
-            expected_max: VERSION_MAX,
-            found_min: hello.version_min,
-            found_max: hello.version_max,
-        });
-    }
-    Ok(version)
 }
 
 /// Whether a message of an open link came on the side where it belongs: requests on accepted links, answers on dialled.

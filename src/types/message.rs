@@ -124,11 +124,6 @@ pub enum RefusalReason {
         /// What it has promised.
         promised: Epoch,
     },
-    /// The replica's configuration names another primary.
-    NotPrimary {
-        /// Whom it names.
-        primary: NodeId,
-    },
     /// The entry before the batch is not in the replica's log yet.
     Gap,
     /// The logs differ at or below the replica's end.
@@ -140,6 +135,11 @@ pub enum RefusalReason {
     Stopped {
         /// Why, in words.
         reason: String,
+    },
+    /// The replica's configuration names another primary.
+    NotPrimary {
+        /// Whom it names.
+        primary: NodeId,
     },
 }
 
@@ -270,12 +270,6 @@ pub enum CloseReason {
         /// The time-out, in milliseconds.
         millis: u64,
     },
-    /// More links than the peers could need.
-    #[error("too many links: expected at most {limit}")]
-    TooManyLinks {
-        /// How many may be open.
-        limit: u64,
-    },
     /// The peer opened a newer link in the same direction.
     #[error("replaced by a newer link")]
     Replaced,
@@ -285,6 +279,12 @@ pub enum CloseReason {
     /// The operating system or the peer ended it.
     #[error("lost: {0}")]
     Lost(String),
+    /// More links than the peers could need.
+    #[error("too many links: expected at most {limit}")]
+    TooManyLinks {
+        /// How many may be open.
+        limit: u64,
+    },
 }
 
 impl Message {

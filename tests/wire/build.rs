@@ -69,6 +69,7 @@ pub(super) fn close_reasons() -> Vec<CloseReason> {
         CloseReason::Replaced,
         CloseReason::Shutdown,
         CloseReason::Lost("reset by peer".into()),
+        CloseReason::TooManyLinks { limit: 68 },
     ]
 }
 
@@ -79,6 +80,7 @@ pub(super) fn refusal_reasons() -> Vec<RefusalReason> {
         RefusalReason::Gap,
         RefusalReason::Diverged { at: Sequence(38) },
         RefusalReason::Stopped { reason: "disk full".into() },
+        RefusalReason::NotPrimary { primary: NodeId(2) },
     ]
 }
 

@@ -1,0 +1,56 @@
+//! Commit by majority: which entries are safe, and who is answered by that.
+
+use crate::types::{NodeId, Sequence};
+
+use super::context::Context;
+use super::log::Log;
+use super::notice::Notice;
+use super::primary::{Phase, Primary};
+
+impl Primary {
+    /// Commits what a majority has durable, and answers whoever has what they wait for.
+    pub(super) fn advance(&mut self, log: &Log, commit: &mut Sequence, context: &mut Context<'_>) {
+        let (majority, all) = self.held_by_voters(log, context.config.node);
+        if let Phase::Open { start } = self.phase
+            && majority >= start
+            && majority > *commit
+        {
+            *commit = majority;
+            context.notify(Notice::Committed { space: self.space, commit: majority });
+        }
+        for progress in &mut self.shipper.replicas {
+            if progress.commit < *commit
+                && !progress.unconfirmed
+                && let Some(peer) = context.links.peer_mut(progress.node)
+            {
+                progress.unconfirmed = true;
+                peer.unconfirmed.push_back(self.space);
+            }
+        }
+        self.waiting.answer(log.durable(), *commit, all.min(*commit), context.actions);
+        if self.shipper.replicas.is_empty() {
+            self.shipper.tail.trim(log.durable(), log.durable(), context.config.tail_bytes);
+            self.shipper.marks.trim(log.durable());
+        }
+    }
+
+    /// The last entry that a majority of the voters has durable, and the last that all of them have.
+    fn held_by_voters(&self, log: &Log, node: NodeId) -> (Sequence, Sequence) {
+        let held = |voter: NodeId| {
+            if voter == node {
+                log.durable()
+            } else {
+                self.shipper.replica(voter).map_or(Sequence::ZERO, |progress| progress.durable)
+            }
+        };
+        let quorum = self.voters.len() / 2 + 1;
+        let majority = self
+            .voters
+            .iter()
+            .map(|&voter| held(voter))
+            .filter(|&candidate| self.voters.iter().filter(|&&voter| held(voter) >= candidate).count() >= quorum)
+            .max();
+        let all = self.voters.iter().map(|&voter| held(voter)).min();
+        (majority.unwrap_or_default(), all.unwrap_or_default())
+    }
+}
