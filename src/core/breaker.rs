@@ -1,5 +1,7 @@
 //! The circuit breaker: after enough failures in a row nothing in bulk goes out until a wait is over.
 
+use core::time::Duration;
+
 use crate::types::Time;
 
 use super::config::ConnectionPoolConfig;
@@ -44,11 +46,21 @@ impl Breaker {
             return None;
         }
         let step = usize::try_from(self.openings).unwrap_or(usize::MAX);
-        let wait = pool.backoff.get(step).or(pool.backoff.last()).copied().unwrap_or_default();
         self.openings = self.openings.saturating_add(1);
+        Some(self.open(now, pool.backoff.get(step).or(pool.backoff.last()).copied().unwrap_or_default()))
+    }
+
+    /// Opens at once and for the longest wait: trying again soon would only do harm.
+    pub(crate) fn trip(&mut self, now: Time, pool: &ConnectionPoolConfig) -> Opened {
+        self.failures = self.failures.max(pool.max_retries);
+        self.openings = u32::try_from(pool.backoff.len()).unwrap_or(u32::MAX);
+        self.open(now, pool.backoff.last().copied().unwrap_or_default())
+    }
+
+    fn open(&mut self, now: Time, wait: Duration) -> Opened {
         let until = now + wait;
         self.state = State::Open { until };
-        Some(Opened { failures: self.failures, until })
+        Opened { failures: self.failures, until }
     }
 
     /// The other side answered: all is forgotten. Says whether the breaker was open.

@@ -1,5 +1,6 @@
 //! The primary's part: it opens an epoch, takes appends, commits by majority, and answers at each level.
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use super::log::Log;
 use super::notice::StopReason;
 use super::state::origin;
 use super::waiting::{Waiter, Waiting, token};
-use super::wal_shipper::{Shipped, WalShipper, link_words};
+use super::wal_shipper::{Shipped, WalShipper};
 
 /// The primary's part in a space.
 #[derive(Debug, Clone, Hash)]
@@ -158,9 +159,10 @@ impl Primary {
             }
             Phase::Promising | Phase::Starting { .. } | Phase::Open { .. } => false,
         };
+        self.shipper.note_durable(from, log.durable(), context.now);
         self.advance(log, commit, context);
         if self.is_open() {
-            self.shipper.durable(from, Shipped { log, commit: *commit }, context);
+            self.shipper.ship_all(Shipped { log, commit: *commit }, context);
         }
         opens
     }
@@ -219,17 +221,12 @@ impl Primary {
         context: &mut Context<'_>,
     ) {
         self.shipper.link_changed(node, link.ok(), log);
-        if let Err(reason) = link
-            && let Some(progress) = self.shipper.replica_mut(node)
-        {
-            progress.failure = link_words(reason);
-        }
-        if let Err(CloseReason::UnknownSpace { space }) = link
-            && *space == self.space
-        {
-            // On the next link the other spaces go on; this one waits for its breaker.
-            for _ in 0..context.config.pool.max_retries {
-                self.shipper.failed(node, link.map_or_else(link_words, |_| Default::default()), log, context);
+        if let Err(reason) = link {
+            if let Some(progress) = self.shipper.replica_mut(node) {
+                progress.failure = reason.to_string();
+            }
+            if *reason == (CloseReason::UnknownSpace { space: self.space }) {
+                self.shipper.unknown_there(node, context);
             }
         }
         self.ship(node, log, commit, context);

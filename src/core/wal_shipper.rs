@@ -1,7 +1,7 @@
 //! The primary's side of a space: what is durable here is shipped to the replicas, and their answers make the commit.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::types::message::{
@@ -10,6 +10,7 @@ use crate::types::message::{
 use crate::types::{Entry, Epoch, LinkId, NodeId, Position, Sequence, SpaceId, SpaceName, Time};
 
 use super::action::Action;
+use super::breaker::Opened;
 use super::config::ReplicationConfig;
 use super::context::Context;
 use super::lag_monitor::{DurableMarks, Measured};
@@ -73,11 +74,9 @@ impl WalShipper {
         self.tail.position(log.durable()).unwrap_or_else(|| log.end())
     }
 
-    /// The primary's log is durable further than before.
-    pub(super) fn durable(&mut self, from: Sequence, shipped: Shipped<'_>, context: &mut Context<'_>) {
-        let durable = shipped.log.durable();
-        self.marks.push(durable, self.tail.bytes(from.next(), durable), context.now);
-        self.ship_all(shipped, context);
+    /// The primary's log is durable further than `from`: lag counts from now on.
+    pub(super) fn note_durable(&mut self, from: Sequence, durable: Sequence, now: Time) {
+        self.marks.push(durable, self.tail.bytes(from.next(), durable), now);
     }
 
     /// Ships to everybody what may be shipped.
@@ -288,14 +287,17 @@ impl WalShipper {
             progress.rewind(end.sequence.next(), Some(end));
         }
         if let Some(opened) = progress.breaker.fail(context.now, &context.config.pool) {
-            let notice = Notice::BreakerOpened {
-                space: Some(self.space),
-                peer: node,
-                failures: opened.failures,
-                retry_ms: crate::types::time::millis_up(opened.until.since(context.now)),
-            };
-            context.notify(notice);
+            tell_opened(self.space, node, opened, context);
         }
+    }
+
+    /// The replica does not know the space. Each further try would end the link for all other spaces, so the next one
+    /// comes after the longest wait.
+    pub(super) fn unknown_there(&mut self, node: NodeId, context: &mut Context<'_>) {
+        let space = self.space;
+        let Some(progress) = self.replica_mut(node) else { return };
+        let opened = progress.breaker.trip(context.now, &context.config.pool);
+        tell_opened(space, node, opened, context);
     }
 
     /// The link to a replica is open, or gone.
@@ -371,6 +373,11 @@ fn contact(space: SpaceId, progress: &mut ReplicaProgress, context: &mut Context
     }
 }
 
+fn tell_opened(space: SpaceId, peer: NodeId, opened: Opened, context: &mut Context<'_>) {
+    let retry_ms = crate::types::time::millis_up(opened.until.since(context.now));
+    context.notify(Notice::BreakerOpened { space: Some(space), peer, failures: opened.failures, retry_ms });
+}
+
 /// As many entries as a batch holds; one however large it is.
 pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Context<'_>) -> Vec<Entry> {
     let mut batch = Vec::new();
@@ -383,9 +390,4 @@ pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Conte
         batch.push(entry.clone());
     }
     batch
-}
-
-/// What is said of a link that was lost.
-pub(super) fn link_words(reason: &CloseReason) -> String {
-    reason.to_string()
 }

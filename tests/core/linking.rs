@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use engraft::core::{Ack, Event, ReplicaStatus};
-use engraft::types::{ClusterId, Incarnation, LinkId, Sequence};
+use engraft::core::{Ack, Event, Outcome, ReplicaStatus, SpaceOpened};
+use engraft::types::entry::chain_start;
+use engraft::types::{ClusterId, Epoch, EpochHistory, Incarnation, LinkId, Position, Sequence, SpaceName};
 
-use super::rig::{N1, N2, N3, Rig};
+use super::rig::{N1, N2, N3, Rig, cluster};
 
 #[test]
 fn each_node_dials_each_peer() {
@@ -114,4 +115,27 @@ fn same_events_give_the_same_digest_and_a_clone_is_equal() {
     let mut other = Rig::settled();
     other.run(Duration::from_millis(150));
     assert_ne!(first.0[0], other.nodes[&N1].core.state_digest(), "the digest sees the state");
+}
+
+#[test]
+fn space_that_a_replica_does_not_know_is_not_tried_again_soon() {
+    let mut rig = Rig::new(|_| {});
+    let other = SpaceName::new("payments").expect("a name");
+    let chain = chain_start(cluster(), other.id());
+    let opened = SpaceOpened {
+        name: other,
+        config: rig.spaces[&N1].clone(),
+        end: Position { chain, ..Position::default() },
+        history: EpochHistory::default(),
+        promise: Epoch::ZERO,
+    };
+    rig.event(N1, Event::SpaceOpened(Box::new(opened)));
+    rig.run(Duration::from_secs(3));
+    for node in [N1, N2, N3] {
+        let closed = rig.notices(node).iter().filter(|line| line.contains("ed: unknown space")).count();
+        assert_eq!(closed, if node == N1 { 2 } else { 1 }, "{node}: {:?}", rig.notices(node));
+    }
+    let request = rig.append(N1, Ack::All, b"the known space goes on");
+    rig.settle();
+    assert!(matches!(rig.reply(N1, request), Some(Outcome::Appended { .. })));
 }
