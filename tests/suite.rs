@@ -1,8 +1,21 @@
 //! The integration crate.
+//!
+//! Under `cfg(madsim)` it holds the driver's tests on madsim and nothing else.
 
-mod core;
-mod docs;
 mod support;
+
+#[cfg(madsim)]
+mod madsim;
+
+#[cfg(not(madsim))]
+mod core;
+#[cfg(not(madsim))]
+mod docs;
+#[cfg(not(madsim))]
+mod driver;
+#[cfg(not(madsim))]
 mod tidy;
+#[cfg(not(madsim))]
 mod wal;
+#[cfg(not(madsim))]
 mod wire;

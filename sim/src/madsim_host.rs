@@ -14,7 +14,6 @@ use core::time::Duration;
 use std::io;
 use std::time::Instant;
 
-use engraft::driver::wal_job::IDLE_AFTER;
 use engraft::driver::{Host, LinkOptions, WalJob};
 use engraft::types::time::micros;
 use engraft::types::{NodeId, Time};
@@ -28,7 +27,7 @@ use network::{Network, SimReader, SimWriter};
 use wal_gate::{WalGate, WalStep};
 
 pub use trace::{Trace, TraceLine};
-pub use world::{World, run_story};
+pub use world::{World, run_story, sleep};
 
 /// Nanoseconds of the Unix epoch at which every simulated run begins.
 const EPOCH_NANOS: u64 = 1_700_000_000_000_000_000;
@@ -75,21 +74,19 @@ impl MadsimHost {
     /// The log's work as a task: production's steps, with time between them in which a kill can land.
     async fn drive(self, mut job: WalJob<SimDisk>) {
         let mut groups = 0;
-        let mut idle = false;
         loop {
+            let patience = job.patience();
             let alive = tokio::select! {
                 biased;
                 alive = job.wait() => alive,
-                () = madsim::time::sleep(IDLE_AFTER), if !idle => {
-                    job.idle();
-                    idle = true;
-                    continue;
+                () = rest(patience) => {
+                    job.rest();
+                    true
                 }
             };
             if !alive {
                 break;
             }
-            idle = false;
             job.take();
             while job.has_work() {
                 groups += 1;
@@ -103,6 +100,13 @@ impl MadsimHost {
             }
         }
         job.close();
+    }
+}
+
+async fn rest(patience: Option<Duration>) {
+    match patience {
+        Some(patience) => madsim::time::sleep(patience).await,
+        None => pending().await,
     }
 }
 

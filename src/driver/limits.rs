@@ -39,12 +39,11 @@ pub(super) fn wal_requests_max(config: &ReplicationConfig, spaces: usize) -> usi
     per_space.saturating_mul(spaces.max(1)).saturating_add(READS_MAX)
 }
 
-/// Bytes that may wait to leave on a link.
-///
-/// Per space: a window, sent twice where it is sent again, and an entry that is larger than the window; then what is no
-/// batch.
+/// Bytes that may wait to leave on a link: the bulk that the core lets wait, the batch that fills it, and what is no
+/// batch (acks and refusals of a window of batches per space, heartbeats).
 pub(super) fn link_bytes_max(config: &ReplicationConfig, spaces: usize) -> u64 {
-    let window = config.window_bytes.saturating_add(config.entry_bytes_max).saturating_add(config.batch_bytes);
+    let bulk = config.link_bulk_bytes.saturating_add(config.batch_bytes).saturating_add(config.entry_bytes_max);
     let spaces = u64::try_from(spaces.max(1)).unwrap_or(u64::MAX);
-    window.saturating_mul(2).saturating_mul(spaces).saturating_add(4 << 20)
+    let control = spaces.saturating_mul(u64::from(config.window_batches)).saturating_mul(256);
+    bulk.saturating_add(control).saturating_add(4 << 20)
 }

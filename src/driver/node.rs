@@ -177,6 +177,11 @@ pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle,
     let opening = host.run_blocking(move || WalWorker::open(disk, &storage)).await;
     let (worker, opened) = opening.map_err(|error| StartError::Host { what: "the opening of the logs", error })??;
     replication.incarnation = opened.incarnation;
+    for (space, report) in &opened.reports {
+        let (node, entries, last) = (replication.node, report.entries, report.last_sequence);
+        let rewritten = report.rewritten;
+        tracing::info!(target: "engraft::wal", %node, "{space} recovered {entries} entries up to {last}, {rewritten} written again");
+    }
 
     let (job, wal) = wal_job(worker, wal_requests_max(&replication, names.len()));
     host.run_wal(job).map_err(|error| StartError::Host { what: "the log's work", error })?;

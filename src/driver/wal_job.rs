@@ -4,6 +4,7 @@ use ::core::mem;
 use ::core::time::Duration;
 use alloc::sync::Arc;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -12,14 +13,17 @@ use crate::wal::Disk;
 
 use super::wal_worker::{WalRequest, WalWorker};
 
-/// How long the log is without work before its synced marks are saved.
-pub const IDLE_AFTER: Duration = Duration::from_millis(100);
+/// How often the logs are synced whose mode is [`FsyncMode::Timer`](crate::types::FsyncMode::Timer).
+const TIMER_SYNC_AFTER: Duration = Duration::from_millis(10);
+/// How long the log is without work, after such a sync, before its synced marks are saved.
+const IDLE_AFTER: Duration = Duration::from_millis(90);
 
 /// The log's work: take what is queued, write, sync, complete; what queues during a sync is the next group.
 ///
-/// A thread calls [`WalJob::run`]. A host that wants to let other things happen between the steps (a kill, say) calls them
-/// itself, in that order: [`WalJob::wait`], [`WalJob::take`], then while [`WalJob::has_work`]: [`WalJob::write`],
-/// [`WalJob::sync`], [`WalJob::complete`]; and [`WalJob::close`] once there is nothing to wait for.
+/// A thread calls [`WalJob::run`]. A host that wants to let other things happen between the steps (a kill, say) calls
+/// them itself: [`WalJob::wait`], or [`WalJob::rest`] where that takes longer than [`WalJob::patience`];
+/// [`WalJob::take`], then while [`WalJob::has_work`]: [`WalJob::write`], [`WalJob::sync`], [`WalJob::complete`]; and
+/// [`WalJob::close`] once there is nothing to wait for.
 ///
 /// Dropping it leaves the log as a crash would.
 pub struct WalJob<D: Disk> {
@@ -27,6 +31,8 @@ pub struct WalJob<D: Disk> {
     queue: Arc<Queue>,
     taken: Vec<WalRequest>,
     completions: mpsc::UnboundedSender<Vec<Event>>,
+    rest: Rest,
+    timer_synced: Instant,
     // Dropped last: whoever waits for it may open the directory anew.
     _ended: oneshot::Sender<()>,
 }
@@ -35,6 +41,17 @@ impl<D: Disk> ::core::fmt::Debug for WalJob<D> {
     fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
         formatter.debug_struct("WalJob").finish_non_exhaustive()
     }
+}
+
+/// How long nothing has come.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// Something has just come.
+    Busy,
+    /// Long enough to sync what a timer syncs.
+    Synced,
+    /// Long enough to save the marks: there is nothing left to do.
+    Idle,
 }
 
 /// The shell's end of the queue. Dropping it lets the job end once it has done what is queued.
@@ -80,25 +97,20 @@ pub(super) fn wal_job<D: Disk>(worker: WalWorker<D>, requests_max: usize) -> (Wa
     let (completions, received) = mpsc::unbounded_channel();
     let (ending, ended) = oneshot::channel();
     let requests = WalSender { queue: Arc::clone(&queue), limit: requests_max };
-    let job = WalJob { worker, queue, taken: Vec::new(), completions, _ended: ending };
+    let (rest, timer_synced) = (Rest::Idle, Instant::now());
+    let job = WalJob { worker, queue, taken: Vec::new(), completions, rest, timer_synced, _ended: ending };
     (job, WalPort { requests, completions: received, ended })
 }
 
 impl<D: Disk> WalJob<D> {
     /// Does all the work on the calling thread; returns when the node has ended and the log is closed.
     pub fn run(mut self) {
-        let mut idle = false;
         loop {
-            match self.queue.wait_timeout((!idle).then_some(IDLE_AFTER)) {
-                Some(Waited::Requests) => idle = false,
+            match self.queue.wait_timeout(self.patience()) {
+                Some(Waited::Requests) => self.take(),
                 Some(Waited::Closed) => break,
-                None => {
-                    self.idle();
-                    idle = true;
-                    continue;
-                }
+                None => self.rest(),
             }
-            self.take();
             while self.has_work() {
                 self.write();
                 self.sync();
@@ -107,6 +119,31 @@ impl<D: Disk> WalJob<D> {
             }
         }
         self.close();
+    }
+
+    /// How long to wait for requests before [`WalJob::rest`] is to be called; for ever where it is `None`.
+    #[must_use]
+    pub const fn patience(&self) -> Option<Duration> {
+        match self.rest {
+            Rest::Busy => Some(TIMER_SYNC_AFTER),
+            Rest::Synced => Some(IDLE_AFTER),
+            Rest::Idle => None,
+        }
+    }
+
+    /// Does what is to be done when nothing has come for as long as [`WalJob::patience`] said: syncs what a timer syncs,
+    /// later saves the synced marks. There may be something to complete afterwards.
+    pub fn rest(&mut self) {
+        self.rest = match self.rest {
+            Rest::Busy => {
+                self.sync_by_timer();
+                Rest::Synced
+            }
+            Rest::Synced | Rest::Idle => {
+                self.worker.idle();
+                Rest::Idle
+            }
+        };
     }
 
     /// Waits for requests; `false` once the node has ended and nothing is queued.
@@ -126,6 +163,9 @@ impl<D: Disk> WalJob<D> {
     /// Gives the log what is queued.
     pub fn take(&mut self) {
         mem::swap(&mut self.taken, &mut self.queue.lock().requests);
+        if !self.taken.is_empty() {
+            self.rest = Rest::Busy;
+        }
         for request in self.taken.drain(..) {
             self.worker.submit(request);
         }
@@ -142,9 +182,17 @@ impl<D: Disk> WalJob<D> {
         self.worker.write();
     }
 
-    /// Makes the group durable.
+    /// Makes the group durable, and what a timer syncs where it is time.
     pub fn sync(&mut self) {
         self.worker.sync();
+        if self.timer_synced.elapsed() >= TIMER_SYNC_AFTER {
+            self.sync_by_timer();
+        }
+    }
+
+    fn sync_by_timer(&mut self) {
+        self.worker.sync_by_timer();
+        self.timer_synced = Instant::now();
     }
 
     /// Tells the core of the group.
@@ -157,15 +205,12 @@ impl<D: Disk> WalJob<D> {
         }
     }
 
-    /// Saves the synced marks. Call it once after [`IDLE_AFTER`] without work.
-    pub fn idle(&mut self) {
-        self.worker.idle();
-    }
-
     /// Ends the log cleanly.
     pub fn close(self) {
-        let Self { worker, queue: _, taken: _, completions: _, _ended } = self;
-        let _ = worker.close();
+        let Self { worker, _ended, .. } = self;
+        if let Err(error) = worker.close() {
+            tracing::warn!(target: "engraft::wal", "the log could not be closed cleanly: {error}");
+        }
     }
 }
 

@@ -86,7 +86,11 @@ impl Names {
             at = path.parent();
         }
         for path in missing.into_iter().rev() {
-            self.change(&path.clone(), vec![(path, Some(Name::Directory))]);
+            self.change(&path.clone(), vec![(path.clone(), Some(Name::Directory))]);
+            // A disk's contract: the names of new directories are durable when they are made.
+            if let Some(parent) = path.parent() {
+                self.sync(parent);
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use core::future::Future;
+use core::time::Duration;
 use std::panic;
 
 use engraft::driver::{NodeHandle, NodeOptions, StartError, start};
@@ -66,6 +67,11 @@ where
         panic::resume_unwind(reason);
     }
     trace
+}
+
+/// Lets simulated time pass.
+pub async fn sleep(duration: Duration) {
+    madsim::time::sleep(duration).await;
 }
 
 impl World {
