@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use engraft::core::ReplicationConfig;
+use engraft::core::{Ack, ReplicationConfig};
+use engraft::driver::config::{NodeConfig, Overrides};
 use engraft::types::{ClusterId, Incarnation, NodeId, time};
 
 use rules::Tree;
@@ -159,6 +160,27 @@ fn numbers_in_the_protocol_are_the_defaults() {
         assert!(protocol.contains(&stated), "docs/protocol.md does not state {stated}");
     }
     assert!(protocol.contains(&format!("Each {} (`heartbeat_interval`)", in_time(config.heartbeat_interval))));
+}
+
+#[test]
+fn the_example_configuration_holds() {
+    let operating = Project::read("docs/operating.md");
+    let example = markdown::fenced(&operating, "toml").expect("docs/operating.md shows a configuration");
+    let config = NodeConfig::parse(Path::new("node.toml"), example, &Overrides::default())
+        .unwrap_or_else(|error| panic!("docs/operating.md: {error}"));
+    let space = config.space("orders").expect("it has a space");
+    assert_eq!((space.config.primary, space.config.voters.len(), space.config.ack), (NodeId(1), 3, Ack::Quorum));
+}
+
+#[test]
+fn the_embedders_line_names_this_version_and_a_feature_that_is_there() {
+    let (readme, manifest) = (Project::read("README.md"), Project::read("Cargo.toml"));
+    let line = markdown::fenced(&readme, "toml").expect("README.md shows an embedder's line");
+    let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
+    let wanted =
+        format!("engraft = {{ version = \"{major}.{minor}\", default-features = false, features = [\"tokio\"] }}");
+    assert!(line.lines().any(|line| line == wanted), "README.md: expected {wanted}, found {line}");
+    assert!(manifest.lines().any(|line| line.starts_with("tokio = [")), "Cargo.toml has no feature tokio");
 }
 
 #[test]

@@ -64,8 +64,8 @@ fn lints_are_lifted_with_a_reason() {
 }
 
 #[test]
-fn snapshots_are_taken_in_one_place() {
-    hold(|source| rules::snapshots(&source.path, &source.text));
+fn what_is_fenced_in_stays_there() {
+    hold(|source| rules::fences(&source.path, &source.text));
 }
 
 #[test]

@@ -12,6 +12,12 @@ pub(super) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
+/// The first fenced block of that language.
+pub(super) fn fenced<'a>(text: &'a str, language: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("```{language}\n"))?;
+    rest.split_once("```").map(|(block, _)| block)
+}
+
 /// Headings of a level (`##` is 2).
 pub(super) fn headings(text: &str, level: usize) -> Vec<(usize, &str)> {
     let start = format!("{} ", "#".repeat(level));
@@ -84,6 +90,7 @@ pub(super) fn rows(text: &str) -> Vec<Row<'_>> {
 #[test]
 fn headings_links_spans_and_rows_are_found() {
     let text = "# A b, c!\n\n```\n## no [x](y) `z`\n```\nsee [d](e.md#f) and `g` `h`\n\n| k | l |\n|---|---|\n| 1 | `m` |\n\n| n |\n|---|\n| 2 |\n";
+    assert_eq!(fenced("a\n```b\nc\n```\n", "b"), Some("c\n"));
     assert_eq!(headings(text, 1), [(1, "A b, c!")]);
     assert_eq!(headings(text, 2), []);
     assert_eq!(anchor("A b, c!"), "a-b-c");

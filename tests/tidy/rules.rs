@@ -79,7 +79,6 @@ pub(super) fn imports(path: &str, text: &str) -> Vec<Fault> {
         }
     }
     if path.starts_with("src/") {
-        faults.extend(forbidden(&code, &["engraft_sim"], "only tests import the simulator"));
         faults.extend(climbs_out(path, &code));
     }
     faults
@@ -250,12 +249,32 @@ pub(super) fn lifted_lints(path: &str, text: &str) -> Vec<Fault> {
     faults
 }
 
-/// Snapshots are taken by one helper, so that their place and their names follow one rule.
-pub(super) fn snapshots(path: &str, text: &str) -> Vec<Fault> {
-    if !is_rust(path) || path == "tests/support.rs" {
+/// Names that are used behind one fence only: the folder where the rule holds, who may name it there, and why.
+const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
+    (
+        &["insta"],
+        "tests/",
+        &["tests/support.rs"],
+        "snapshots are taken in one place, so that their names follow one rule",
+    ),
+    (&["bincode"], "src/", &["src/wire/control.rs"], "one module knows bincode, so that it can be replaced"),
+    (&["rand", "rand_pcg"], "src/", &["src/core/draw.rs"], "randomness is drawn by key, in one place"),
+    (&["madsim"], "src/", &[], "the same sources run in production and under madsim"),
+    (&["engraft_sim"], "src/", &[], "only tests import the simulator"),
+    (&["engraft_sim"], "examples/", &[], "only tests import the simulator"),
+];
+
+/// What is fenced in is named behind its fence only.
+pub(super) fn fences(path: &str, text: &str) -> Vec<Fault> {
+    if !is_rust(path) {
         return Vec::new();
     }
-    forbidden(&code_only(text), &["insta"], "snapshots are taken in tests/support.rs only")
+    let code = code_only(text);
+    FENCES
+        .iter()
+        .filter(|(_, folder, within, _)| path.starts_with(folder) && !within.contains(&path))
+        .flat_map(|(names, _, _, why)| forbidden(&code, names, why))
+        .collect()
 }
 
 /// `foo.rs` stands beside `foo/`.

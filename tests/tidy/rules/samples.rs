@@ -34,7 +34,6 @@ fn an_import_upwards_is_found() {
     assert_eq!(lines(&imports("src/driver/node.rs", "use crate::cli::Command;")), [1]);
     assert_eq!(lines(&imports("src/main.rs", "use engraft::core::Event;")), [1]);
     assert_eq!(lines(&imports("sim/src/world.rs", "use engraft::cli::serve;")), [1]);
-    assert_eq!(lines(&imports("src/driver/node.rs", "use engraft_sim::World;")), [1]);
     assert_eq!(lines(&imports("src/types/id.rs", "use super::super::core::Event;")), [1]);
     assert_eq!(lines(&imports("src/types.rs", "use super::core::Event;")), [1]);
 }
@@ -94,10 +93,16 @@ fn a_lint_lifted_for_good_is_found() {
 }
 
 #[test]
-fn a_snapshot_elsewhere_is_found() {
-    assert_eq!(lines(&snapshots("tests/story/a.rs", "\ninsta::assert_snapshot!(a);")), [2]);
-    assert_eq!(snapshots("tests/support.rs", "insta::assert_snapshot!(a);"), []);
-    assert_eq!(snapshots("tests/story/a.rs", "support::snapshot(a); // insta"), []);
+fn what_leaves_its_fence_is_found() {
+    assert_eq!(lines(&fences("tests/story/a.rs", "\ninsta::assert_snapshot!(a);")), [2]);
+    assert_eq!(lines(&fences("src/wire/frame.rs", "use bincode::config;")), [1]);
+    assert_eq!(lines(&fences("src/core/timer.rs", "use rand_pcg::Pcg64;")), [1]);
+    assert_eq!(lines(&fences("src/driver/node.rs", "#[cfg(madsim)]\nfn f() {}")), [1]);
+    assert_eq!(lines(&fences("src/driver/node.rs", "use engraft_sim::World;")), [1]);
+    assert_eq!(fences("tests/support.rs", "insta::assert_snapshot!(a);"), []);
+    assert_eq!(fences("src/wire/control.rs", "use bincode::config;"), []);
+    assert_eq!(fences("sim/src/lib.rs", "#[cfg(madsim)]\nmod host;"), []);
+    assert_eq!(fences("src/core/timer.rs", "// rand, madsim\nlet a = \"insta\";"), []);
 }
 
 #[test]
