@@ -2,6 +2,8 @@
 
 mod core;
 mod docs;
+#[cfg(all(feature = "cli", not(madsim)))]
+mod process;
 mod support;
 mod tidy;
 mod wal;
