@@ -2,12 +2,15 @@
 //!
 //! [`shell`] owns the core and is the same everywhere; a [`host::Host`] dials, listens, sleeps and runs tasks.
 //! [`tokio_host`] is the one for production (feature `tokio`); that of the simulator is in the package `engraft-sim`.
+//! [`config`] and [`http`] are what people and clients of a production node touch.
 //!
 //! Architecture Invariant: nothing here decides. What is to be done follows from the core's actions alone.
 
 #[cfg(feature = "tokio")]
 pub mod config;
 pub mod host;
+#[cfg(feature = "tokio")]
+pub mod http;
 mod limits;
 mod link;
 mod link_table;

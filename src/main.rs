@@ -1,2 +1,7 @@
 //! The binary of engraft.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    engraft::cli::run(std::env::args_os())
+}

@@ -13,6 +13,8 @@ mod core;
 mod docs;
 #[cfg(not(madsim))]
 mod driver;
+#[cfg(all(feature = "cli", not(madsim)))]
+mod process;
 #[cfg(not(madsim))]
 mod tidy;
 #[cfg(not(madsim))]

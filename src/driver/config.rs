@@ -37,7 +37,11 @@ use std::path::{Path, PathBuf};
 use ::core::time::Duration;
 
 use crate::core::{Ack, ReplicationConfig, SpaceConfig};
-use crate::types::{ClusterId, FsyncMode, NodeId, SpaceName};
+use crate::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName};
+use crate::wal::WalOptions;
+
+use super::node::NodeOptions;
+use super::wal_worker::StorageOptions;
 
 pub mod error;
 pub mod field;
@@ -73,6 +77,8 @@ pub struct NodeConfig {
     /// The numbers of the protocol (tables `replication` and `pool`). The incarnation in it is all zero: the one in the
     /// data directory counts.
     pub replication: ReplicationConfig,
+    /// The numbers of the logs on disk (table `wal`).
+    pub wal: WalOptions,
     /// What clients may ask at once (table `clients`).
     pub clients: ClientLimits,
 }
@@ -205,6 +211,29 @@ impl NodeConfig {
     #[must_use]
     pub fn cluster_id(&self) -> ClusterId {
         self.replication.cluster
+    }
+
+    /// What the node is started with.
+    ///
+    /// `fresh_incarnation` is what a data directory gets that is new: 16 random bytes; `boot_id` tells one boot of the
+    /// machine from another.
+    #[must_use]
+    pub fn node_options(&self, fresh_incarnation: Incarnation, boot_id: [u8; 16]) -> NodeOptions {
+        let storage = StorageOptions {
+            directory: self.data_dir.clone(),
+            cluster: self.cluster_id(),
+            node: self.node,
+            fresh_incarnation,
+            boot_id,
+            spaces: self.own_spaces().map(|space| (space.name.clone(), space.config.clone())).collect(),
+            wal: self.wal.clone(),
+        };
+        NodeOptions {
+            listen: self.listen.clone(),
+            peers: self.peers.iter().map(|peer| (peer.id, peer.address.clone())).collect(),
+            storage,
+            replication: self.replication.clone(),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) enum Slot<'a> {
     Bytes(&'a mut u64),
     Count(&'a mut u64),
     Count32(&'a mut u32),
+    CountSize(&'a mut usize),
 }
 
 impl Field {
@@ -57,6 +58,7 @@ impl Field {
             Slot::Bytes(bytes) => format!("\"{}\"", format_size(*bytes)),
             Slot::Count(count) => count.to_string(),
             Slot::Count32(count) => count.to_string(),
+            Slot::CountSize(count) => count.to_string(),
         }
     }
 }
@@ -127,6 +129,22 @@ pub const FIELDS: &[Field] = &[
         "[\"100ms\", \"1s\", \"10s\", \"60s\"]", Durations replication.pool.backoff),
     field!("pool.max_retries", "a whole number of 1 to 100", "Failures in a row after which the breaker opens.", "3",
         Count32 replication.pool.max_retries),
+    field!("wal.segment_bytes_min", "a size of 4KiB to `segment_bytes_max`", "The size of a space's first segment.",
+        "\"64KiB\"", Bytes wal.segment_bytes_min),
+    field!("wal.segment_bytes_max", "a size of 4KiB to 1GiB",
+        "The size that segments grow to by doubling; an entry that is larger gets a segment of its own size.",
+        "\"64MiB\"", Bytes wal.segment_bytes_max),
+    field!("wal.group_entries", "a whole number of 1 to 1000000", "Entries that share an fsync at most.", "1000",
+        CountSize wal.group_entries),
+    field!("wal.group_bytes", "a size of 4KiB to 1GiB",
+        "Bytes that share an fsync at most; an entry larger than that is a group of its own.", "\"8MiB\"",
+        Bytes wal.group_bytes),
+    field!("wal.files_open_max", "a whole number of 1 to 1000000", "Files kept open for all spaces together.", "128",
+        CountSize wal.files_open_max),
+    field!("wal.indexes_max", "a whole number of 1 to 1000000",
+        "Indexes of older segments kept in memory per space, 4 bytes per entry.", "4", CountSize wal.indexes_max),
+    field!("wal.reserve_bytes", "a size of 0B to 1GiB", "What is given up when the disk is full; 0 for nothing.",
+        "\"1MiB\"", Bytes wal.reserve_bytes),
     field!("clients.body_bytes_max", "a size of 1KiB to 1GiB", "The largest body of a client's request.", "\"32MiB\"",
         Bytes clients.body_bytes_max),
     field!("clients.bodies_bytes_max", "a size of `body_bytes_max` to 64GiB",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::core::{Ack, ConfigError, ReplicationConfig, SpaceConfig};
 use crate::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName};
+use crate::wal::WalOptions;
 
 use super::error::{ConfigFileError, Origin};
 use super::field::{FIELDS, Field, Slot};
@@ -56,6 +57,7 @@ pub(super) fn read(mut source: Source) -> Result<NodeConfig, ConfigFileError> {
         peers,
         spaces: Vec::new(),
         replication,
+        wal: WalOptions::default(),
         clients: ClientLimits::default(),
     };
     config.spaces = read_spaces(&mut source, &config)?;
@@ -64,7 +66,7 @@ pub(super) fn read(mut source: Source) -> Result<NodeConfig, ConfigFileError> {
             read_field(&source, &mut config, field, &setting)?;
         }
     }
-    check_clients(&source, &config)?;
+    check_bounds(&source, &config)?;
     config.replication.validate().map_err(|error| place(&source, &error))?;
     Ok(config)
 }
@@ -228,6 +230,9 @@ fn read_field(
         Slot::Bytes(place) => size(value).map(|found| *place = found),
         Slot::Count(place) => whole(value).map(|found| *place = found),
         Slot::Count32(place) => whole(value).and_then(|found| u32::try_from(found).ok()).map(|found| *place = found),
+        Slot::CountSize(place) => {
+            whole(value).and_then(|found| usize::try_from(found).ok()).map(|found| *place = found)
+        }
         Slot::Durations(place) => match value {
             Value::List(values) => values.iter().map(duration).collect::<Option<Vec<_>>>().map(|found| *place = found),
             Value::Integer(_) | Value::Text(_) | Value::Other(_) => None,
@@ -242,10 +247,17 @@ fn refuse_field(source: &Source, field: &Field, found: String) -> ConfigFileErro
 }
 
 /// Checks the bounds that the core does not know of.
-fn check_clients(source: &Source, config: &NodeConfig) -> Result<(), ConfigFileError> {
-    let limits = &config.clients;
+fn check_bounds(source: &Source, config: &NodeConfig) -> Result<(), ConfigFileError> {
+    let (limits, wal) = (&config.clients, &config.wal);
     let gib = 1_u64 << 30;
     let checks = [
+        ("wal.segment_bytes_max", (4096..=gib).contains(&wal.segment_bytes_max)),
+        ("wal.segment_bytes_min", (4096..=wal.segment_bytes_max).contains(&wal.segment_bytes_min)),
+        ("wal.group_entries", (1..=1_000_000).contains(&wal.group_entries)),
+        ("wal.group_bytes", (4096..=gib).contains(&wal.group_bytes)),
+        ("wal.files_open_max", (1..=1_000_000).contains(&wal.files_open_max)),
+        ("wal.indexes_max", (1..=1_000_000).contains(&wal.indexes_max)),
+        ("wal.reserve_bytes", wal.reserve_bytes <= gib),
         ("clients.body_bytes_max", (1024..=gib).contains(&limits.body_bytes_max)),
         ("clients.bodies_bytes_max", (limits.body_bytes_max..=64 * gib).contains(&limits.bodies_bytes_max)),
         ("clients.body_timeout", (1..=3_600_000).contains(&limits.body_timeout.as_millis())),
@@ -296,7 +308,9 @@ fn text(
     };
     match setting.value {
         Value::Text(text) if !text.is_empty() => Ok(text),
-        value => Err(source.error(setting.origin, key, expected, &value.found(), example)),
+        value @ (Value::Text(_) | Value::Integer(_) | Value::List(_) | Value::Other(_)) => {
+            Err(source.error(setting.origin, key, expected, &value.found(), example))
+        }
     }
 }
 

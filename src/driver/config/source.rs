@@ -1,6 +1,6 @@
 //! A configuration as it was written: keys, values, and where each comes from.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -10,7 +10,7 @@ use super::error::{ConfigFileError, Origin, ValueError};
 use super::field::FIELDS;
 
 /// The tables of numbers.
-pub(super) const TABLES: [&str; 3] = ["replication", "pool", "clients"];
+pub(super) const TABLES: [&str; 4] = ["replication", "pool", "wal", "clients"];
 /// The keys at the top.
 pub(super) const TOP_KEYS: [&str; 6] = ["node", "cluster", "listen", "http", "data_dir", "replica_count"];
 /// Those of them that are text, digits or not.

@@ -97,6 +97,7 @@ impl Failure {
                 AppendError::NotPrimary { .. } => StatusCode::MISDIRECTED_REQUEST,
                 AppendError::UnknownSpace { .. } => StatusCode::NOT_FOUND,
                 AppendError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                AppendError::ReservedControl { .. } => StatusCode::BAD_REQUEST,
                 AppendError::Overloaded { .. } => StatusCode::TOO_MANY_REQUESTS,
                 AppendError::NotReady | AppendError::Stopped(_) | AppendError::Shutdown => {
                     StatusCode::SERVICE_UNAVAILABLE
@@ -121,6 +122,7 @@ impl Failure {
                 AppendError::NotPrimary { .. } => "not_primary",
                 AppendError::UnknownSpace { .. } => "unknown_space",
                 AppendError::TooLarge { .. } => "too_large",
+                AppendError::ReservedControl { .. } => "bad_request",
                 AppendError::Overloaded { .. } => "overloaded",
                 AppendError::NotReady => "not_ready",
                 AppendError::Stopped(_) => "stopped",
@@ -171,6 +173,7 @@ fn primary_of(error: &AppendError) -> Option<NodeId> {
         AppendError::NotReady
         | AppendError::UnknownSpace { .. }
         | AppendError::TooLarge { .. }
+        | AppendError::ReservedControl { .. }
         | AppendError::Overloaded { .. }
         | AppendError::Stopped(_)
         | AppendError::Shutdown => None,

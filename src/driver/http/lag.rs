@@ -1,6 +1,7 @@
 //! The lag of each replica, sampled at each of its acknowledgements.
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 
@@ -26,10 +27,13 @@ pub struct LagPercentiles {
     pub ms_p99: f64,
 }
 
+/// In microseconds.
+type Histograms = BTreeMap<(SpaceId, NodeId), Histogram<u64>>;
+
 /// Keeps a histogram per space and replica.
 #[derive(Debug, Clone)]
 pub struct LagRecorder {
-    histograms: Arc<Mutex<BTreeMap<(SpaceId, NodeId), Histogram<u64>>>>,
+    histograms: Arc<Mutex<Histograms>>,
 }
 
 impl LagRecorder {
@@ -63,23 +67,17 @@ impl LagRecorder {
         })
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "one kind of notice is sampled, whatever others there will be")]
     fn record(&self, notice: &Notice) {
-        match notice {
-            Notice::ReplicaAcked { space, replica, lag_us, .. } => {
-                let mut histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
-                let slot = histograms.entry((*space, *replica));
-                let histogram = match slot {
-                    alloc::collections::btree_map::Entry::Occupied(slot) => slot.into_mut(),
-                    alloc::collections::btree_map::Entry::Vacant(slot) => {
-                        let Ok(histogram) = Histogram::new_with_max(LAG_US_MAX, 3) else { return };
-                        slot.insert(histogram)
-                    }
-                };
-                histogram.saturating_record((*lag_us).clamp(1, LAG_US_MAX));
+        let Notice::ReplicaAcked { space, replica, lag_us, .. } = notice else { return };
+        let mut histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = match histograms.entry((*space, *replica)) {
+            Entry::Occupied(slot) => slot.into_mut(),
+            Entry::Vacant(slot) => {
+                let Ok(histogram) = Histogram::new_with_max(LAG_US_MAX, 3) else { return };
+                slot.insert(histogram)
             }
-            _ => {}
-        }
+        };
+        histogram.saturating_record((*lag_us).clamp(1, LAG_US_MAX));
     }
 }
 

@@ -1,0 +1,4 @@
+//! Real processes of the binary, and what the commands are made of.
+
+mod config;
+mod support;
