@@ -46,7 +46,9 @@ impl FrameDecoder {
         Self { limits, pieces: VecDeque::new(), joined: BytesMut::new(), buffered: 0, failed: None }
     }
 
-    /// Takes the next piece of the stream. After an error it is dropped.
+    /// Takes the next piece of the stream; after an error it is dropped.
+    ///
+    /// A large piece waits as it is and keeps its whole buffer alive: let the pieces of a buffer fill it.
     pub fn push(&mut self, bytes: Bytes) {
         if bytes.is_empty() || self.failed.is_some() {
             return;

@@ -201,11 +201,17 @@ fn a_claimed_length_is_not_believed_though_the_checksum_holds() {
     }
 }
 
+/// The first unknown number is that of the reasons that are tried: a new one without golden bytes shows here.
 #[test]
 fn an_unknown_reason_is_refused() {
     for number in [u32::try_from(close_reasons().len()).expect("few"), u32::MAX] {
         let body = sealed(&[number.to_le_bytes().as_slice(), &[0; 64]].concat());
         assert_malformed(&frame_of(KIND_GOODBYE, &body), "Goodbye", &number.to_string(), "its number");
+    }
+    for number in [u32::try_from(refusal_reasons().len()).expect("few"), u32::MAX] {
+        // Space and epoch stand before the reason's number.
+        let body = sealed(&[[0; 24].as_slice(), &number.to_le_bytes(), &[0; 64]].concat());
+        assert_malformed(&frame_of(KIND_REFUSAL, &body), "Refusal", &number.to_string(), "its number");
     }
 }
 

@@ -41,6 +41,25 @@ fn pieces_that_came_before_the_first_call_give_the_same_messages() {
 }
 
 #[test]
+fn small_and_large_pieces_keep_their_order() {
+    let large: Vec<u8> = (0..60_000_u32).flat_map(|n| n.to_le_bytes()).collect();
+    let message = Message::Batch(batch(&[Bytes::from(large), Bytes::from_static(b"small")]));
+    let bytes = Bytes::from(stream(&[message.clone(), message.clone()]));
+    let sizes = [1, 5000, 7, 8, 4096, 4095, 1, 20_000];
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    for size in sizes.into_iter().cycle() {
+        let end = bytes.len().min(start + size);
+        pieces.push(bytes.slice(start..end));
+        start = end;
+        if end == bytes.len() {
+            break;
+        }
+    }
+    assert_eq!(decode_pieces(pieces), (vec![message.clone(), message], None));
+}
+
+#[test]
 fn payloads_are_slices_of_the_piece_that_holds_the_frame() {
     let message = Message::Batch(batch(&[Bytes::from_static(b"small"), Bytes::from(vec![7; 5000])]));
     let piece = Bytes::from(stream(&[message.clone(), message]));
