@@ -158,7 +158,10 @@ impl ReplicationCoordinator {
     fn message(&mut self, now: Time, received: Received, actions: &mut Actions) {
         let Received { peer, link, message } = received;
         let (space, result) = match message {
-            Message::SpaceHello(hello) => (hello.space, self.spaces.contains_key(&hello.space).then_some(Ok(()))),
+            Message::SpaceHello(hello) => {
+                let known = self.spaces.contains_key(&hello.space) && hello.name.id() == hello.space;
+                (hello.space, known.then_some(Ok(())))
+            }
             Message::Batch(batch) => {
                 let space = batch.header.space;
                 (space, self.with(now, space, actions, |state, context| state.batch(peer, link, batch, context)))
