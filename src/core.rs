@@ -26,10 +26,11 @@ mod state;
 pub mod status;
 mod tail;
 mod timer;
+mod token_wait;
 mod waiting;
 mod wal_shipper;
 
-pub use action::{Action, Actions, AppendError, Outcome};
+pub use action::{Action, Actions, AppendError, Outcome, TokenState};
 pub use config::{Ack, ConfigError, ConnectionPoolConfig, ReplicationConfig, SpaceConfig};
 pub use coordinator::ReplicationCoordinator;
 pub use event::{Append, Command, Event, SpaceOpened, StorageError, StorageErrorKind, StorageOperation};

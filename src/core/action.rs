@@ -120,6 +120,13 @@ pub enum Outcome {
         /// Who had it durable by then.
         acked_by: Vec<NodeId>,
     },
+    /// What is known of an append.
+    Resolved {
+        /// What it is known by.
+        token: Token,
+        /// What became of it.
+        state: TokenState,
+    },
     /// Nothing was appended.
     Failed(AppendError),
     /// Committed entries, contiguous.
@@ -129,6 +136,27 @@ pub enum Outcome {
         /// The last committed sequence.
         commit: Sequence,
     },
+}
+
+/// What is known of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenState {
+    /// It is committed, and in every later log.
+    Committed,
+    /// It is above the commit that this node knows: nothing is certain yet.
+    Pending,
+    /// Another entry is committed in its place.
+    Lost,
+}
+
+impl fmt::Display for TokenState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Committed => "committed",
+            Self::Pending => "pending",
+            Self::Lost => "lost",
+        })
+    }
 }
 
 /// Why nothing was appended or read.
@@ -192,6 +220,7 @@ impl fmt::Display for Outcome {
                 }
                 Ok(())
             }
+            Self::Resolved { token, state } => write!(formatter, "{token} is {state}"),
             Self::Failed(error) => write!(formatter, "failed: {error}"),
             Self::Entries { entries, commit } => write!(formatter, "{} entries, commit {commit}", entries.len()),
         }

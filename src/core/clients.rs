@@ -86,6 +86,11 @@ impl ReplicationState {
         }
     }
 
+    /// The engine has applied everything up to `sequence`.
+    pub(super) fn applied(&mut self, sequence: Sequence) {
+        self.engine = Some(sequence.min(self.commit).max(self.engine.unwrap_or_default()));
+    }
+
     /// Whether nothing is under way that a shutdown waits for.
     pub(super) fn is_settled(&self) -> bool {
         let waits = match &self.part {
@@ -96,8 +101,9 @@ impl ReplicationState {
         self.log.is_settled() && !waits
     }
 
-    /// The node shuts down: reads under way fail.
+    /// The node shuts down: reads and waits under way fail.
     pub(super) fn release_reads(&mut self, context: &mut Context<'_>) {
+        self.waits.fail(&AppendError::Shutdown, context);
         for (_, request) in self.reads.drain(..) {
             let outcome = Outcome::Failed(AppendError::Shutdown);
             context.push(Action::Reply { request, outcome });
@@ -140,6 +146,7 @@ impl ReplicationState {
             end: self.log.end().sequence,
             durable: self.log.durable(),
             commit: self.commit,
+            applied: self.engine.unwrap_or_else(|| self.readable()),
             waiting,
             replicas,
         }

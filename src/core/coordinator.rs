@@ -85,6 +85,9 @@ impl ReplicationCoordinator {
             Event::LinkUp { link } => self.links.up(now, link, &self.config, actions),
             Event::LinkDrained { link, bytes } => self.drained(now, link, bytes, actions),
             Event::LinkDown { link, reason } => self.links.down(now, link, reason, &self.config, actions),
+            Event::Applied { space, sequence } => {
+                self.with(now, space, actions, |state, _| state.applied(sequence));
+            }
             Event::TimerFired => self.tick(now, actions),
             Event::Append(append) => self.append(now, append, actions),
             Event::Command(command) => self.command(now, command, actions),
@@ -229,6 +232,15 @@ impl ReplicationCoordinator {
             Command::Read { space, request, from, entries_max, bytes_max } => {
                 let limits = (entries_max, bytes_max);
                 let done = self.with(now, space, actions, |state, context| state.read(request, from, limits, context));
+                if done.is_none() {
+                    let outcome = Outcome::Failed(AppendError::UnknownSpace { space });
+                    actions.push(Action::Reply { request, outcome });
+                }
+            }
+            Command::WaitFor { space, request, token, timeout } => {
+                let deadline = now + timeout;
+                let done =
+                    self.with(now, space, actions, |state, context| state.wait_for(request, token, deadline, context));
                 if done.is_none() {
                     let outcome = Outcome::Failed(AppendError::UnknownSpace { space });
                     actions.push(Action::Reply { request, outcome });

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::types::message::CloseReason;
 use crate::types::{
     Control, Entry, Epoch, EpochHistory, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName,
-    WalEntryType, WriteId,
+    Token, WalEntryType, WriteId,
 };
 
 use super::config::{Ack, SpaceConfig};
@@ -93,6 +93,14 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// The engine has applied everything up to `sequence`. A space of which this is never told counts as applied what is
+    /// committed and durable here.
+    Applied {
+        /// The space.
+        space: SpaceId,
+        /// The last entry that the engine applied.
+        sequence: Sequence,
+    },
     /// The deadline of [`next_wake`](super::ReplicationCoordinator::next_wake) has come.
     TimerFired,
     /// A client appends.
@@ -152,6 +160,17 @@ pub enum Command {
         entries_max: u32,
         /// How many bytes at most (one entry comes however large it is).
         bytes_max: u64,
+    },
+    /// Say what became of an append, once it is committed or lost, or when the time is over.
+    WaitFor {
+        /// The space.
+        space: SpaceId,
+        /// Named by the reply.
+        request: RequestId,
+        /// What the append is known by.
+        token: Token,
+        /// How long to wait; zero answers at once.
+        timeout: Duration,
     },
     /// Ship nothing more to a replica.
     PauseReplica {
@@ -252,6 +271,7 @@ impl fmt::Display for Event {
             Self::LinkUp { link } => write!(formatter, "{link} LinkUp"),
             Self::LinkDrained { link, bytes } => write!(formatter, "{link} LinkDrained {bytes} bytes"),
             Self::LinkDown { link, reason } => write!(formatter, "{link} LinkDown {reason}"),
+            Self::Applied { space, sequence } => write!(formatter, "{space} Applied {sequence}"),
             Self::TimerFired => write!(formatter, "TimerFired"),
             Self::Append(append) => {
                 write!(formatter, "{} Append {} {} bytes", append.space, append.request, append.payload.len())
@@ -265,6 +285,7 @@ impl fmt::Display for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { space, request, from, .. } => write!(formatter, "{space} Read {request} from {from}"),
+            Self::WaitFor { request, token, .. } => write!(formatter, "{token} WaitFor {request}"),
             Self::PauseReplica { space, replica } => write!(formatter, "{space} PauseReplica {replica}"),
             Self::ResumeReplica { space, replica } => write!(formatter, "{space} ResumeReplica {replica}"),
             Self::Shutdown => write!(formatter, "Shutdown"),

@@ -130,6 +130,7 @@ impl Receiver {
         space: SpaceId,
         promise_saved: Epoch,
         commit: Sequence,
+        engine: Option<Sequence>,
         log: &Log,
         context: &mut Context<'_>,
     ) {
@@ -143,7 +144,7 @@ impl Receiver {
             space,
             epoch: self.epoch,
             durable,
-            applied: commit.min(durable),
+            applied: engine.unwrap_or(commit).min(durable),
             commit: commit.min(durable),
             echo: self.echo,
         };

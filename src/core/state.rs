@@ -19,6 +19,7 @@ use super::notice::{Notice, StopReason};
 use super::primary::Primary;
 use super::receiver::{Placed, Receiver, refuse};
 use super::status::Role;
+use super::token_wait::TokenWaits;
 
 /// Reads of clients that may be under way in a space.
 pub(super) const CLIENT_READS_MAX: usize = 256;
@@ -39,6 +40,9 @@ pub struct ReplicationState {
     /// Reads under way for clients, the committed end that each was given, in the order of their numbers.
     pub(super) reads: Vec<(ReadId, RequestId)>,
     pub(super) read_counter: u64,
+    pub(super) waits: TokenWaits,
+    /// What the engine applied; `None` where no engine tells.
+    pub(super) engine: Option<Sequence>,
     /// Where the space stands in the coordinator's index of deadlines.
     pub(super) indexed: Option<Time>,
 }
@@ -67,6 +71,8 @@ impl ReplicationState {
             part: Part::Replica(Receiver::default()),
             reads: Vec::new(),
             read_counter: 0,
+            waits: TokenWaits::default(),
+            engine: None,
             indexed: None,
         };
         if state.config.primary == context.config.node {
@@ -94,6 +100,8 @@ impl ReplicationState {
             part: Part::Stopped(reason),
             reads: Vec::new(),
             read_counter: 0,
+            waits: TokenWaits::default(),
+            engine: None,
             indexed: None,
         }
     }
@@ -146,7 +154,7 @@ impl ReplicationState {
         match &mut self.part {
             Part::Primary(primary) => primary.vote_saved(self.promise_saved, &mut self.log, context),
             Part::Replica(receiver) => {
-                receiver.answer(self.space, self.promise_saved, self.commit, &self.log, context);
+                receiver.answer(self.space, self.promise_saved, self.commit, self.engine, &self.log, context);
             }
             Part::Stopped(_) => {}
         }
@@ -161,13 +169,14 @@ impl ReplicationState {
         match &mut self.part {
             Part::Primary(primary) => {
                 let opens = primary.durable(before, &self.log, &mut self.commit, context);
+                self.waits.answer(&self.log, self.commit, context);
                 if opens {
                     self.tell_role(context);
                 }
             }
             Part::Replica(receiver) => {
                 receiver.durable(self.log.durable());
-                receiver.answer(self.space, self.promise_saved, self.commit, &self.log, context);
+                receiver.answer(self.space, self.promise_saved, self.commit, self.engine, &self.log, context);
             }
             Part::Stopped(_) => return,
         }
@@ -226,7 +235,7 @@ impl ReplicationState {
                     receiver.commit(SpaceCommit { space: self.space, epoch: header.epoch, commit: header.commit });
                 self.learn_commit(known, context);
                 if let Part::Replica(receiver) = &mut self.part {
-                    receiver.answer(self.space, self.promise_saved, self.commit, &self.log, context);
+                    receiver.answer(self.space, self.promise_saved, self.commit, self.engine, &self.log, context);
                 }
             }
             Placed::Diverged(at) => {
@@ -250,6 +259,7 @@ impl ReplicationState {
         if commit > self.commit {
             self.commit = commit;
             context.notify(Notice::Committed { space: self.space, commit });
+            self.waits.answer(&self.log, commit, context);
         }
     }
 
@@ -264,7 +274,11 @@ impl ReplicationState {
         context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
         match &mut self.part {
-            Part::Primary(primary) => primary.acked(peer, ack, &self.log, &mut self.commit, context),
+            Part::Primary(primary) => {
+                primary.acked(peer, ack, &self.log, &mut self.commit, context)?;
+                self.waits.answer(&self.log, self.commit, context);
+                Ok(())
+            }
             Part::Replica(_) | Part::Stopped(_) => Ok(()),
         }
     }
@@ -331,6 +345,7 @@ impl ReplicationState {
             let outcome = Outcome::Failed(super::AppendError::Stopped(reason.clone()));
             context.push(Action::Reply { request, outcome });
         }
+        self.waits.fail(&super::AppendError::Stopped(reason.clone()), context);
         self.log.abandon();
         self.indexed_role(reason, context);
     }
@@ -342,14 +357,16 @@ impl ReplicationState {
 
     /// When time alone makes a difference.
     pub(super) fn wake(&self) -> Option<Time> {
-        match &self.part {
+        let part = match &self.part {
             Part::Primary(primary) => primary.wake(),
             Part::Replica(_) | Part::Stopped(_) => None,
-        }
+        };
+        part.into_iter().chain(self.waits.wake()).min()
     }
 
     /// A deadline of the space has come.
     pub(super) fn tick(&mut self, context: &mut Context<'_>) {
+        self.waits.expire(&self.log, self.commit, context);
         if let Part::Primary(primary) = &mut self.part {
             primary.tick(&self.log, self.commit, context);
         }

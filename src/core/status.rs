@@ -134,6 +134,8 @@ pub struct SpaceStatus {
     pub durable: Sequence,
     /// The last entry known to be committed.
     pub commit: Sequence,
+    /// The last entry that the engine here has applied; what is committed and durable where no engine tells.
+    pub applied: Sequence,
     /// Appends that wait for their answers.
     pub waiting: u64,
     /// The replicas, where this node is the primary.

@@ -223,6 +223,9 @@ impl<H: Host> Shell<H> {
                     Command::Read { space, request: _, from, entries_max, bytes_max } => {
                         Command::Read { space, request: self.replies.next(), from, entries_max, bytes_max }
                     }
+                    Command::WaitFor { space, request: _, token, timeout } => {
+                        Command::WaitFor { space, request: self.replies.next(), token, timeout }
+                    }
                     Command::PauseReplica { .. } | Command::ResumeReplica { .. } | Command::Shutdown => command,
                 };
                 self.handle(now, Event::Command(command))

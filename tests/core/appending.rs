@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use engraft::core::{Ack, AppendError, Event, Outcome, Role, StorageError, StorageErrorKind, StorageOperation};
-use engraft::types::{Epoch, RequestId, Sequence};
+use engraft::core::{
+    Ack, AppendError, Event, Outcome, Role, StorageError, StorageErrorKind, StorageOperation, TokenState,
+};
+use engraft::types::{Epoch, RequestId, Sequence, Token};
 
 use super::rig::{N1, N2, N3, Rig, space};
 
@@ -202,4 +204,51 @@ fn uncommitted_entries_are_not_read() {
         Some(Outcome::Entries { entries, commit }) => assert_eq!((entries.len(), *commit), (1, Sequence(1))),
         other => panic!("expected entries, found {other:?}"),
     }
+}
+
+#[test]
+fn token_is_resolved_once_it_is_committed_lost_or_late() {
+    let mut rig = Rig::settled();
+    let state = |rig: &Rig, node, request| match rig.reply(node, request) {
+        Some(Outcome::Resolved { state, .. }) => Some(*state),
+        None => None,
+        other => panic!("expected what is known of the token, found {other:?}"),
+    };
+    let token = |epoch, sequence| Token { space: space(), epoch, sequence: Sequence(sequence) };
+    let epoch = rig.status(N1).epoch;
+    for node in [N2, N3] {
+        rig.nodes.get_mut(&node).expect("runs").disk_stalls = true;
+    }
+    rig.append(N1, Ack::Local, b"a");
+    rig.settle();
+    let second = Duration::from_secs(1);
+    let (early, patient) = (rig.wait_for(N1, token(epoch, 2), second), rig.wait_for(N1, token(epoch, 2), second * 9));
+    let stranger = rig.wait_for(N2, token(Epoch::new(0, 7, N3), 2), second * 9);
+    let at_once = rig.wait_for(N1, token(epoch, 2), Duration::ZERO);
+    assert_eq!(state(&rig, N1, at_once), Some(TokenState::Pending));
+    rig.run(second * 2);
+    assert_eq!(state(&rig, N1, early), Some(TokenState::Pending));
+    assert_eq!(state(&rig, N1, patient), None);
+    for node in [N2, N3] {
+        rig.nodes.get_mut(&node).expect("runs").disk_stalls = false;
+    }
+    rig.run(second);
+    assert_eq!(state(&rig, N1, patient), Some(TokenState::Committed));
+    assert_eq!(state(&rig, N2, stranger), Some(TokenState::Lost));
+}
+
+#[test]
+fn engine_that_tells_what_it_applied_is_believed_no_further_than_the_commit() {
+    let mut rig = Rig::settled();
+    rig.append(N1, Ack::All, b"a");
+    rig.run(Duration::from_millis(300));
+    let applied = |rig: &Rig| rig.status(N1).replicas[0].applied;
+    assert_eq!(rig.status(N2).applied, Sequence(2), "no engine tells: what is committed counts");
+    rig.event(N2, Event::Applied { space: space(), sequence: Sequence(1) });
+    assert_eq!(rig.status(N2).applied, Sequence(1));
+    rig.event(N2, Event::Applied { space: space(), sequence: Sequence(9) });
+    assert_eq!(rig.status(N2).applied, Sequence(2), "nothing above the commit is applied");
+    rig.append(N1, Ack::All, b"b");
+    rig.run(Duration::from_millis(300));
+    assert_eq!(applied(&rig), Sequence(2));
 }

@@ -12,7 +12,7 @@ use engraft::types::entry::chain_start;
 use engraft::types::message::CloseReason;
 use engraft::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId,
-    Sequence, SpaceId, SpaceName, Time, WalEntryType,
+    Sequence, SpaceId, SpaceName, Time, Token, WalEntryType,
 };
 use engraft::wire::WriteBuffer;
 
@@ -169,6 +169,13 @@ impl Rig {
         let request = RequestId(self.requests);
         let read = Command::Read { space: space(), request, from, entries_max: 10_000, bytes_max: 1 << 24 };
         self.event(node, Event::Command(read));
+        request
+    }
+
+    pub(super) fn wait_for(&mut self, node: NodeId, token: Token, timeout: Duration) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.event(node, Event::Command(Command::WaitFor { space: space(), request, token, timeout }));
         request
     }
 

@@ -49,7 +49,7 @@ pub(super) async fn read(
         }
         Outcome::Failed(error) => Err(Failure::from_append(error, &state.config)),
         // A read is never answered as an append.
-        Outcome::Appended { .. } | Outcome::Unknown { .. } => Err(Failure::Halted),
+        Outcome::Appended { .. } | Outcome::Unknown { .. } | Outcome::Resolved { .. } => Err(Failure::Halted),
     }
 }
 

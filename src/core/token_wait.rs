@@ -1,0 +1,92 @@
+//! Clients that wait until an entry is committed, or known to be lost.
+
+use alloc::collections::BTreeMap;
+
+use crate::types::{Epoch, RequestId, Sequence, Time, Token};
+
+use super::action::{Action, AppendError, Outcome, TokenState};
+use super::context::Context;
+use super::log::Log;
+use super::state::{Part, ReplicationState};
+
+/// Waits that may be under way in a space.
+const WAITS_MAX: usize = 65_536;
+
+/// The waits of a space, by sequence.
+#[derive(Debug, Clone, Hash, Default)]
+pub(super) struct TokenWaits {
+    waits: BTreeMap<(Sequence, RequestId), (Token, Time)>,
+    /// At or before the earliest deadline.
+    earliest: Option<Time>,
+}
+
+impl TokenWaits {
+    /// At or before the earliest deadline.
+    pub(super) fn wake(&self) -> Option<Time> {
+        self.earliest
+    }
+
+    /// Answers everybody whose entry is committed or lost.
+    pub(super) fn answer(&mut self, log: &Log, commit: Sequence, context: &mut Context<'_>) {
+        while let Some(wait) = self.waits.first_entry()
+            && wait.key().0 <= commit
+        {
+            let ((_, request), (token, _)) = wait.remove_entry();
+            context.push(reply(request, token, log, commit));
+        }
+        if self.waits.is_empty() {
+            self.earliest = None;
+        }
+    }
+
+    /// Answers whoever's deadline has come with what is known.
+    pub(super) fn expire(&mut self, log: &Log, commit: Sequence, context: &mut Context<'_>) {
+        if self.earliest.is_none_or(|earliest| earliest > context.now) {
+            return;
+        }
+        let now = context.now;
+        for ((_, request), (token, _)) in self.waits.extract_if(.., |_, (_, deadline)| *deadline <= now) {
+            context.push(reply(request, token, log, commit));
+        }
+        self.earliest = self.waits.values().map(|(_, deadline)| *deadline).min();
+    }
+
+    /// Answers everybody with a failure.
+    pub(super) fn fail(&mut self, error: &AppendError, context: &mut Context<'_>) {
+        for (_, request) in core::mem::take(self).waits.into_keys() {
+            context.push(Action::Reply { request, outcome: Outcome::Failed(error.clone()) });
+        }
+    }
+}
+
+/// What is known of a token: below the commit its entry is there or lost, above it nothing is certain yet.
+fn reply(request: RequestId, token: Token, log: &Log, commit: Sequence) -> Action {
+    let state = if token.sequence > commit {
+        TokenState::Pending
+    } else if token.sequence > Sequence::ZERO && log.history().epoch_at(token.sequence) == token.epoch {
+        TokenState::Committed
+    } else {
+        TokenState::Lost
+    };
+    Action::Reply { request, outcome: Outcome::Resolved { token, state } }
+}
+
+impl ReplicationState {
+    /// A client wants to know what became of an append, and waits for it until `deadline`.
+    pub(super) fn wait_for(&mut self, request: RequestId, token: Token, deadline: Time, context: &mut Context<'_>) {
+        let fail = |error| Action::Reply { request, outcome: Outcome::Failed(error) };
+        if let Part::Stopped(reason) = &self.part {
+            context.push(fail(AppendError::Stopped(reason.clone())));
+        } else if token.epoch == Epoch::ZERO || token.sequence <= self.commit || deadline <= context.now {
+            context.push(reply(request, token, &self.log, self.commit));
+        } else if self.waits.waits.len() >= WAITS_MAX {
+            context.push(fail(AppendError::Overloaded { waiting: WAITS_MAX as u64, bytes: 0 }));
+        } else {
+            // Rounded up as the deadlines of appends are: many that differ by less fire together.
+            let deadline = Time(deadline.0.div_ceil(1_000).saturating_mul(1_000));
+            let waits = &mut self.waits;
+            waits.earliest = Some(waits.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+            waits.waits.insert((token.sequence, request), (token, deadline));
+        }
+    }
+}
