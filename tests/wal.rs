@@ -1,4 +1,8 @@
 //! The log on disk.
 
+mod crash;
+mod crash_disk;
+mod engram;
 mod support;
+mod torn;
 mod worker;

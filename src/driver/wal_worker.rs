@@ -10,7 +10,7 @@ mod storage;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::{Event, StorageError, StorageErrorKind, StorageOperation};
-use crate::types::{Epoch, SpaceId};
+use crate::types::{Epoch, Sequence, SpaceId};
 use crate::wal::{Disk, Ledger, StorageOpenError, WalError};
 
 pub use request::WalRequest;
@@ -142,6 +142,25 @@ impl<D: Disk> WalWorker<D> {
         events.append(&mut self.failures);
     }
 
+    /// Forgets every entry of a space behind `last`, durably, once everything queued for it is written.
+    /// What was cut is never read again, whatever crash comes when.
+    ///
+    /// # Errors
+    /// What failed; the space has stopped then, as after any failure of its log.
+    pub fn truncate(&mut self, space: SpaceId, last: Sequence) -> Result<(), StorageError> {
+        let Some(queue) = self.spaces.get_mut(&space) else { return Err(not_open(space)) };
+        queue.truncate(&mut self.ledger, last).map_err(|error| storage_error(&error))
+    }
+
+    /// Deletes whole segments of a space that lie below `from`, durably, oldest first; how many.
+    ///
+    /// # Errors
+    /// What failed; the space has stopped then, as after any failure of its log.
+    pub fn retire(&mut self, space: SpaceId, from: Sequence) -> Result<u64, StorageError> {
+        let Some(queue) = self.spaces.get_mut(&space) else { return Err(not_open(space)) };
+        queue.retire(&mut self.ledger, from).map_err(|error| storage_error(&error))
+    }
+
     /// Makes durable what spaces under [`FsyncMode::Timer`](crate::types::FsyncMode::Timer) have written.
     /// The host calls it at its own interval (10 ms by Engram's default), between two rounds of steps.
     pub fn sync_by_timer(&mut self) {
@@ -195,11 +214,7 @@ impl<D: Disk> WalWorker<D> {
         if self.ledger_failed {
             return;
         }
-        let written = match self.ledger.write() {
-            Err(error) if error.is_full() && self.storage.release_reserve() => self.ledger.write(),
-            other => other,
-        };
-        if let Err(error) = written {
+        if let Err(error) = self.ledger.write() {
             self.fail_ledger(&error);
         }
     }
@@ -221,6 +236,10 @@ impl<D: Disk> WalWorker<D> {
             self.failures.push(failed(*space, StorageOperation::SaveVote, error));
         }
     }
+}
+
+fn not_open(space: SpaceId) -> StorageError {
+    StorageError { kind: StorageErrorKind::Io, detail: format!("the space {space} is not open here") }
 }
 
 fn failed(space: SpaceId, operation: StorageOperation, error: &WalError) -> Event {

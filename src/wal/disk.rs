@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::path::Path;
+use std::sync::Arc;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -109,5 +110,32 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Those of the operating system.
     fn try_lock(&self) -> io::Result<bool> {
         Ok(true)
+    }
+}
+
+/// A shared file is a file.
+impl<F: DiskFile> DiskFile for Arc<F> {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        F::read_at(self, buffer, offset)
+    }
+
+    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        F::write_at(self, pieces, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        F::sync(self)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        F::size(self)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        F::set_size(self, size)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        F::try_lock(self)
     }
 }

@@ -19,6 +19,7 @@ use crate::types::{Epoch, Position, Sequence, SpaceId};
 
 use super::disk::{Access, Disk, DiskFile};
 use super::error::{StorageOpenError, WalError};
+use super::reserve::Reserve;
 
 const FILE: &str = "promises.log";
 const FILE_NEW: &str = "promises.new";
@@ -54,6 +55,15 @@ pub struct SpaceMemory {
     pub cut: Option<Cut>,
 }
 
+/// What a file of promises holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loaded {
+    /// What is remembered of each space.
+    pub memory: BTreeMap<SpaceId, SpaceMemory>,
+    /// Where the last frame was torn: it was never answered for.
+    pub torn_at: Option<u64>,
+}
+
 /// The file of promises, open for appending.
 pub struct Ledger<D: Disk> {
     disk: D,
@@ -63,6 +73,7 @@ pub struct Ledger<D: Disk> {
     number: u64,
     memory: BTreeMap<SpaceId, SpaceMemory>,
     changed: BTreeMap<SpaceId, SpaceMemory>,
+    reserve: Reserve,
     unsynced: bool,
     failed: bool,
 }
@@ -72,7 +83,7 @@ impl<D: Disk> Ledger<D> {
     ///
     /// # Errors
     /// [`StorageOpenError::MemoryLost`] where it is not there, or where any frame but the last is broken.
-    pub fn load(disk: &D, directory: &Path) -> Result<BTreeMap<SpaceId, SpaceMemory>, StorageOpenError> {
+    pub fn load(disk: &D, directory: &Path) -> Result<Loaded, StorageOpenError> {
         let path = directory.join(FILE);
         let lost = |offset, reason| StorageOpenError::MemoryLost { path: directory.join(FILE), offset, reason };
         let file = match disk.open(&path, Access::Read) {
@@ -103,53 +114,28 @@ impl<D: Disk> Ledger<D> {
         if frame_behind(&file, offset, size, number).map_err(WalError::io("read", &path))? {
             return Err(lost(offset, "a frame that is not the last does not hold"));
         }
-        Ok(memory)
+        Ok(Loaded { memory, torn_at: (offset < size).then_some(offset) })
     }
 
-    /// Whether bytes that belong to no frame stand at the file's end (a torn last frame).
-    ///
-    /// # Errors
-    /// As [`Ledger::load`].
-    pub fn torn_at(disk: &D, directory: &Path) -> Result<Option<u64>, StorageOpenError> {
-        let path = directory.join(FILE);
-        let file = disk.open(&path, Access::Read).map_err(WalError::io("open", &path))?;
-        let size = file.size().map_err(WalError::io("measure", &path))?;
-        let mut offset = 0;
-        while let Some((_, body)) = read_frame(&file, offset, size).map_err(WalError::io("read", &path))? {
-            offset += (FRAME_HEADER + body.len()) as u64;
-        }
-        Ok((offset < size).then_some(offset))
-    }
-
-    /// Puts a file in place that holds exactly this, durably, and opens it.
+    /// Puts a file in place that holds exactly this, durably, and opens it. Where the disk is full,
+    /// the reserve is given up for it.
     ///
     /// # Errors
     /// Those of the operating system; the file before it still stands then.
-    pub fn replace(disk: D, directory: &Path, memory: BTreeMap<SpaceId, SpaceMemory>) -> Result<Self, WalError> {
-        let (path, new) = (directory.join(FILE), directory.join(FILE_NEW));
-        match disk.remove_file(&new) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(WalError::io("remove", &new)(error)),
-        }
-        let file = disk.open(&new, Access::CreateNew).map_err(WalError::io("create", &new))?;
-        let frame = encode_frame(1, &memory);
-        file.write_at(&[IoSlice::new(&frame)], 0).map_err(WalError::io("write", &new))?;
-        file.sync().map_err(WalError::io("sync", &new))?;
-        disk.rename(&new, &path).map_err(WalError::io("rename", &new))?;
-        disk.sync_directory(directory).map_err(WalError::io("sync", directory))?;
-        let size = frame.len() as u64;
-        Ok(Self {
-            disk,
-            directory: directory.to_owned(),
-            file,
-            size,
-            number: 1,
-            memory,
-            changed: BTreeMap::new(),
-            unsynced: false,
-            failed: false,
-        })
+    pub fn replace(
+        disk: D,
+        directory: &Path,
+        memory: BTreeMap<SpaceId, SpaceMemory>,
+        mut reserve: Reserve,
+    ) -> Result<Self, WalError> {
+        let (file, size) = match put_in_place(&disk, directory, &memory) {
+            Err(error) if error.is_full() && reserve.release(&disk, directory)? => {
+                put_in_place(&disk, directory, &memory)?
+            }
+            other => other?,
+        };
+        let (directory, changed) = (directory.to_owned(), BTreeMap::new());
+        Ok(Self { disk, directory, file, size, number: 1, memory, changed, reserve, unsynced: false, failed: false })
     }
 
     /// What is remembered of a space, changes that are not yet written included.
@@ -176,7 +162,15 @@ impl<D: Disk> Ledger<D> {
         !self.changed.is_empty()
     }
 
-    /// Writes all changes as one frame.
+    /// Fills the reserve up, where the disk has room.
+    ///
+    /// # Errors
+    /// Those of the operating system, but for a full disk.
+    pub fn keep_reserve(&mut self, bytes: u64) -> Result<(), WalError> {
+        self.reserve.keep(&self.disk, &self.directory, bytes)
+    }
+
+    /// Writes all changes as one frame. Where the disk is full, the reserve is given up for it.
     ///
     /// # Errors
     /// Those of the operating system; final.
@@ -190,13 +184,16 @@ impl<D: Disk> Ledger<D> {
             self.sync()?;
         }
         let frame = encode_frame(self.number + 1, &self.changed);
-        let path = self.path();
-        self.file.write_at(&[IoSlice::new(&frame)], self.size).map_err(WalError::io("write", &path)).inspect_err(
-            |error| {
-                // A full disk may be tried again at the same place; everything else is final.
-                self.failed = !error.is_full();
-            },
-        )?;
+        let (path, size) = (self.path(), self.size);
+        self.failed = true;
+        let write = |file: &D::File| file.write_at(&[IoSlice::new(&frame)], size);
+        match write(&self.file).map_err(WalError::io("write", &path)) {
+            Err(error) if error.is_full() && self.reserve.release(&self.disk, &self.directory)? => {
+                write(&self.file).map_err(WalError::io("write", &path))?;
+            }
+            other => other?,
+        }
+        self.failed = false;
         self.number += 1;
         self.size += frame.len() as u64;
         self.memory.append(&mut self.changed);
@@ -218,10 +215,12 @@ impl<D: Disk> Ledger<D> {
         self.unsynced = false;
         let live = (self.memory.len() * RECORD_SIZE) as u64;
         if self.size > COMPACT_BYTES.max(4 * live) {
-            let memory = core::mem::take(&mut self.memory);
-            let changed = core::mem::take(&mut self.changed);
-            *self = Self::replace(self.disk.clone(), &self.directory, memory)?;
-            self.changed = changed;
+            match put_in_place(&self.disk, &self.directory, &self.memory) {
+                Ok((file, size)) => (self.file, self.size, self.number) = (file, size, 1),
+                // The file goes on growing until there is room.
+                Err(error) if error.is_full() => {}
+                Err(error) => return Err(error),
+            }
         }
         self.failed = false;
         Ok(())
@@ -234,6 +233,27 @@ impl<D: Disk> Ledger<D> {
     fn path(&self) -> PathBuf {
         self.directory.join(FILE)
     }
+}
+
+/// Writes a file of one frame beside the old one, and puts it in its place.
+fn put_in_place<D: Disk>(
+    disk: &D,
+    directory: &Path,
+    memory: &BTreeMap<SpaceId, SpaceMemory>,
+) -> Result<(D::File, u64), WalError> {
+    let (path, new) = (directory.join(FILE), directory.join(FILE_NEW));
+    match disk.remove_file(&new) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(WalError::io("remove", &new)(error)),
+    }
+    let file = disk.open(&new, Access::CreateNew).map_err(WalError::io("create", &new))?;
+    let frame = encode_frame(1, memory);
+    file.write_at(&[IoSlice::new(&frame)], 0).map_err(WalError::io("write", &new))?;
+    file.sync().map_err(WalError::io("sync", &new))?;
+    disk.rename(&new, &path).map_err(WalError::io("rename", &new))?;
+    disk.sync_directory(directory).map_err(WalError::io("sync", directory))?;
+    Ok((file, frame.len() as u64))
 }
 
 fn encode_frame(number: u64, records: &BTreeMap<SpaceId, SpaceMemory>) -> Vec<u8> {

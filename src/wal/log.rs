@@ -15,14 +15,12 @@ use super::ledger::{Cut, Ledger, SpaceMemory};
 use super::options::WalOptions;
 use super::recovery::{RecoveryReport, WalPlace, follows, recover};
 use super::scan::{Scanner, entry_size};
-use super::segment::{self, Index, Segment, write_zeros};
+use super::segment::{self, Index, PAGE, Segment, write_zeros};
 use super::segment_name::SegmentName;
 use super::witness::{node_local, synced_when_written};
 
 /// Payloads up to this size are copied into the group's buffer; larger ones are written from where they are.
 const GATHER_MAX: usize = 16 * 1024;
-/// Segments are whole pages.
-const PAGE: u64 = 4096;
 
 /// The log of one space.
 ///
@@ -281,7 +279,7 @@ impl<D: Disk> Wal<D> {
         }
         let path = segment.path(&self.place.directory);
         let file = self.handles.get(self.number, segment.name.0.0, &path).map_err(WalError::io("open", &path))?;
-        let mut scanner = Scanner::new(file.as_ref()).map_err(WalError::io("read", &path))?;
+        let mut scanner = Scanner::new(file).map_err(WalError::io("read", &path))?;
         let mut offsets = Vec::new();
         let mut offset = 0;
         while offset < segment.used {

@@ -187,7 +187,7 @@ impl<D: Disk> Walk<'_, D> {
     fn accept_segment(&mut self, name: SegmentName, size: u64) -> Result<(Segment, Option<Stop>), WalError> {
         let path = self.directory.join(name.to_string());
         let file = self.disk.open(&path, Access::Read).map_err(WalError::io("open", &path))?;
-        let mut scanner = Scanner::new(&file).map_err(WalError::io("read", &path))?;
+        let mut scanner = Scanner::new(file).map_err(WalError::io("read", &path))?;
         let mut index = Vec::new();
         let mut offset = 0;
         let stop = loop {
@@ -255,6 +255,10 @@ impl<D: Disk> Walk<'_, D> {
         if next <= mark {
             return corrupt(reason);
         }
+        // The next segment goes on exactly here: it was made after this one was synced, so nothing is torn.
+        if stop.is_some_and(|stop| stop.tears && files.iter().any(|(name, _)| name.0 == next && *name > stop.segment)) {
+            return corrupt(reason);
+        }
         if let Some(stop) = stop
             && self.testimony(files, stop)? >= next
         {
@@ -268,7 +272,7 @@ impl<D: Disk> Walk<'_, D> {
         for (name, _) in files.iter().filter(|(name, _)| *name >= stop.segment) {
             let path = self.directory.join(name.to_string());
             let file = self.disk.open(&path, Access::Read).map_err(WalError::io("open", &path))?;
-            let mut scanner = Scanner::new(&file).map_err(WalError::io("read", &path))?;
+            let mut scanner = Scanner::new(file).map_err(WalError::io("read", &path))?;
             if let Some(found) = foreign(&mut scanner).map_err(WalError::io("read", &path))? {
                 return Err(WalError::Corrupt { path, offset: 0, reason: BreakReason::Foreign { found } });
             }
@@ -284,11 +288,14 @@ impl<D: Disk> Walk<'_, D> {
 
     /// The highest sequence that valid entries behind the break knew to be on disk when they were written.
     fn testimony(&self, files: &[(SegmentName, u64)], stop: &Stop) -> Result<Sequence, WalError> {
-        let mut highest = Sequence::ZERO;
+        // A segment is made only once everything before it is synced, so its name testifies too.
+        let made = |name: &SegmentName| *name > stop.segment || (*name == stop.segment && !stop.tears);
+        let names = files.iter().map(|(name, _)| name).filter(|name| made(name));
+        let mut highest = names.map(|name| name.0.previous()).max().unwrap_or_default();
         for (name, _) in files.iter().filter(|(name, _)| *name >= stop.segment) {
             let path = self.directory.join(name.to_string());
             let file = self.disk.open(&path, Access::Read).map_err(WalError::io("open", &path))?;
-            let mut scanner = Scanner::new(&file).map_err(WalError::io("read", &path))?;
+            let mut scanner = Scanner::new(file).map_err(WalError::io("read", &path))?;
             let holds = |offset: u64, header: &WalEntryHeader| synced_when_written(header, *name, offset).is_ok();
             let mut found = if *name == stop.segment && stop.tears {
                 scanner.header_behind(stop.offset, stop.header.as_ref(), holds)
@@ -323,7 +330,7 @@ pub(crate) fn follows(previous: &Position, header: &WalEntryHeader) -> Result<()
 }
 
 /// The first word of a file that no write of this log can have left, torn anywhere: a byte neither old nor new.
-pub(crate) fn foreign<F: DiskFile>(scanner: &mut Scanner<'_, F>) -> std::io::Result<Option<u32>> {
+pub(crate) fn foreign<F: DiskFile>(scanner: &mut Scanner<F>) -> std::io::Result<Option<u32>> {
     let Some(word) = scanner.word(0)? else { return Ok(None) };
     let ours = word.to_le_bytes().iter().zip(WAL_MAGIC.to_le_bytes()).all(|(byte, new)| *byte == 0 || *byte == new);
     Ok((!ours).then_some(word))

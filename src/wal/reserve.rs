@@ -16,41 +16,40 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Makes the reserve where it is not there whole. A disk that has no room for it is no error.
+    /// The reserve of a directory, as it was left.
     ///
     /// # Errors
-    /// Those of the operating system, but for a full disk.
-    pub fn keep<D: Disk>(disk: &D, directory: &Path, bytes: u64) -> Result<Self, WalError> {
+    /// Those of the operating system.
+    pub fn find<D: Disk>(disk: &D, directory: &Path) -> Result<Self, WalError> {
+        let listed = disk.list(directory).map_err(WalError::io("list", directory))?;
+        Ok(Self { kept: listed.iter().any(|entry| entry.is_file && entry.name == FILE) })
+    }
+
+    /// Fills the reserve up to `bytes`. A disk that has no room for it is no error.
+    pub(crate) fn keep<D: Disk>(&mut self, disk: &D, directory: &Path, bytes: u64) -> Result<(), WalError> {
+        if bytes == 0 && !self.kept {
+            return Ok(());
+        }
         let path = directory.join(FILE);
-        let file = match disk.open(&path, Access::ReadWrite) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && bytes > 0 => disk.open(&path, Access::CreateNew),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self { kept: false }),
-            other => other,
-        };
-        let filled = file.and_then(|file| {
+        let access = if self.kept { Access::ReadWrite } else { Access::CreateNew };
+        let filled = disk.open(&path, access).and_then(|file| {
+            self.kept = true;
             let size = file.size()?;
             if size < bytes {
                 write_zeros(&file, size, bytes)?;
                 file.sync()?;
+                disk.sync_directory(directory)?;
             }
             Ok(())
         });
         match filled {
-            Ok(()) => Ok(Self { kept: true }),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                let mut reserve = Self { kept: true };
-                reserve.release(disk, directory)?;
-                Ok(reserve)
-            }
-            Err(error) => Err(WalError::io("allocate", &path)(error)),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => self.release(disk, directory).map(|_| ()),
+            other => other.map_err(WalError::io("allocate", &path)),
         }
     }
 
     /// Gives the reserve up; whether there was one.
-    ///
-    /// # Errors
-    /// Those of the operating system.
-    pub fn release<D: Disk>(&mut self, disk: &D, directory: &Path) -> Result<bool, WalError> {
+    pub(crate) fn release<D: Disk>(&mut self, disk: &D, directory: &Path) -> Result<bool, WalError> {
         if !core::mem::take(&mut self.kept) {
             return Ok(false);
         }

@@ -29,16 +29,17 @@ pub(crate) enum Step {
 }
 
 /// The walk.
-pub(crate) struct Scanner<'f, F> {
-    file: &'f F,
+pub(crate) struct Scanner<F> {
+    file: F,
     size: u64,
     window: Vec<u8>,
     start: u64,
 }
 
-impl<'f, F: DiskFile> Scanner<'f, F> {
-    pub(crate) fn new(file: &'f F) -> io::Result<Self> {
-        Ok(Self { file, size: file.size()?, window: Vec::new(), start: 0 })
+impl<F: DiskFile> Scanner<F> {
+    pub(crate) fn new(file: F) -> io::Result<Self> {
+        let size = file.size()?;
+        Ok(Self { file, size, window: Vec::new(), start: 0 })
     }
 
     pub(crate) const fn size(&self) -> u64 {

@@ -10,6 +10,8 @@ use super::disk::{Access, Disk, DiskFile};
 use super::error::WalError;
 use super::segment_name::SegmentName;
 
+/// Segments are whole pages.
+pub(crate) const PAGE: u64 = 4096;
 /// What is written at a time when a file is filled with zeros.
 const ZEROS: usize = 256 * 1024;
 
@@ -57,10 +59,19 @@ pub(crate) fn write_zeros<F: DiskFile>(file: &F, from: u64, to: u64) -> io::Resu
 pub(crate) fn create<D: Disk>(disk: &D, directory: &Path, name: SegmentName, size: u64) -> Result<D::File, WalError> {
     let path = directory.join(name.to_string());
     let file = disk.open(&path, Access::CreateNew).map_err(WalError::io("create", &path))?;
-    write_zeros(&file, 0, size).map_err(WalError::io("allocate", &path))?;
-    file.sync().map_err(WalError::io("sync", &path))?;
-    disk.sync_directory(directory).map_err(WalError::io("sync", directory))?;
-    Ok(file)
+    let filled = write_zeros(&file, 0, size).map_err(WalError::io("allocate", &path));
+    let made = filled.and_then(|()| {
+        file.sync().map_err(WalError::io("sync", &path))?;
+        disk.sync_directory(directory).map_err(WalError::io("sync", directory))
+    });
+    match made {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // A full disk gets back what it gave. Where this fails too, the next recovery finds the file unused.
+            let _ = disk.remove_file(&path);
+            Err(error)
+        }
+    }
 }
 
 /// The segments in a directory by name, with their sizes.

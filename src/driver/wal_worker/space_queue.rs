@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::core::Event;
 use crate::types::{Entry, Epoch, FsyncMode, ReadId, Sequence, SpaceId, WriteId};
-use crate::wal::{Disk, Wal, WalError, WalOptions};
+use crate::wal::{Disk, Ledger, Wal, WalError, WalOptions};
 
 /// One space's log and its queues.
 pub(super) struct SpaceQueue<D: Disk> {
@@ -130,6 +130,22 @@ impl<D: Disk> SpaceQueue<D> {
 
     pub(super) fn sync_for_good(&mut self) -> Result<(), WalError> {
         if self.stopped { Ok(()) } else { self.wal.sync().inspect_err(|_| self.stop()) }
+    }
+
+    pub(super) fn truncate(&mut self, ledger: &mut Ledger<D>, last: Sequence) -> Result<(), WalError> {
+        while !self.stopped && (self.unsynced || !self.appends.is_empty()) {
+            self.write()?;
+            self.sync()?;
+        }
+        self.wal.truncate(ledger, last).inspect_err(|error| {
+            if !matches!(error, WalError::NoSuchCut { .. }) {
+                self.stop();
+            }
+        })
+    }
+
+    pub(super) fn retire(&mut self, ledger: &mut Ledger<D>, from: Sequence) -> Result<u64, WalError> {
+        self.wal.retire(ledger, from).inspect_err(|_| self.stop())
     }
 
     /// Tells of writes that are durable, in the sense of the space's mode.

@@ -70,7 +70,6 @@ pub(super) struct Storage<D: Disk> {
     disk: D,
     directory: PathBuf,
     superblock: Superblock,
-    reserve: Reserve,
     all_spaces_open: bool,
     /// Held until the storage is dropped.
     _lock: D::File,
@@ -84,11 +83,6 @@ pub(super) struct Opening<D: Disk> {
 }
 
 impl<D: Disk> Storage<D> {
-    /// Gives the reserve up; whether there was one.
-    pub(super) fn release_reserve(&mut self) -> bool {
-        self.reserve.release(&self.disk, &self.directory).unwrap_or(false)
-    }
-
     pub(super) fn stop_cleanly(&mut self) -> Result<(), WalError> {
         self.superblock.clean = self.all_spaces_open;
         self.superblock.save(&self.disk, &self.directory)
@@ -111,7 +105,7 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
         check_identity(block, options, directory)?;
     }
     let memory = match &found {
-        Some(_) => Ledger::load(&disk, directory)?,
+        Some(_) => Ledger::load(&disk, directory)?.memory,
         None => BTreeMap::new(),
     };
     let handles = Handles::new(disk.clone(), options.wal.files_open_max);
@@ -128,8 +122,9 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
         recovery.open_space(name, config, &mut opened);
     }
     // From here on nothing is trusted that was not durable: promises, marks and the end of every cut in one file.
-    let ledger = Ledger::replace(disk.clone(), directory, recovery.memory)?;
-    let reserve = Reserve::keep(&disk, directory, options.wal.reserve_bytes)?;
+    let reserve = Reserve::find(&disk, directory)?;
+    let mut ledger = Ledger::replace(disk.clone(), directory, recovery.memory, reserve)?;
+    ledger.keep_reserve(options.wal.reserve_bytes)?;
     let mut superblock = found.unwrap_or(Superblock {
         cluster: options.cluster,
         node: options.node,
@@ -147,7 +142,7 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
     }
     let (spaces, all_spaces_open) = (recovery.spaces, recovery.all_open);
     let directory = directory.to_owned();
-    let storage = Storage { disk, directory, superblock, reserve, all_spaces_open, _lock: lock };
+    let storage = Storage { disk, directory, superblock, all_spaces_open, _lock: lock };
     Ok(Opening { storage, ledger, spaces, opened })
 }
 

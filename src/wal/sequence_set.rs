@@ -1,0 +1,59 @@
+//! Which sequences were seen, in little memory where most of them are neighbours.
+
+use std::collections::BTreeMap;
+
+/// Runs that are kept at most; what lies beyond them is not remembered, so its repeats are not counted.
+const RUNS_MAX: usize = 1 << 20;
+
+/// A set of numbers, kept as runs: 16 bytes and a node's share for each, one run for all that is contiguous.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SequenceSet {
+    /// First to last, both in it.
+    runs: BTreeMap<u64, u64>,
+}
+
+impl SequenceSet {
+    /// Adds a number; `false` where it is in the set already.
+    pub(crate) fn insert(&mut self, number: u64) -> bool {
+        let below = self.runs.range(..=number).next_back().map(|(first, last)| (*first, *last));
+        if below.is_some_and(|(_, last)| number <= last) {
+            return false;
+        }
+        let joins_below = below.filter(|(_, last)| last.checked_add(1) == Some(number));
+        let above = number.checked_add(1).and_then(|next| self.runs.remove(&next));
+        let last = above.unwrap_or(number);
+        match joins_below {
+            Some((first, _)) => {
+                self.runs.insert(first, last);
+            }
+            None if self.runs.len() < RUNS_MAX => {
+                self.runs.insert(number, last);
+            }
+            None => {}
+        }
+        true
+    }
+
+    /// The lowest and the highest number.
+    pub(crate) fn bounds(&self) -> Option<(u64, u64)> {
+        Some((*self.runs.first_key_value()?.0, *self.runs.last_key_value()?.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_are_seen_and_neighbours_join() {
+        let mut set = SequenceSet::default();
+        for number in [5, 7, 6, 0, u64::MAX] {
+            assert!(set.insert(number), "{number}");
+        }
+        for number in [5, 6, 7, 0, u64::MAX] {
+            assert!(!set.insert(number), "{number}");
+        }
+        assert_eq!(set.runs.len(), 3);
+        assert_eq!(set.bounds(), Some((0, u64::MAX)));
+    }
+}

@@ -1,0 +1,228 @@
+//! Crashes at every call of a scripted history, with every tear of the last write and many orders of what was not
+//! synced; recovery is the production code.
+
+use std::path::Path;
+
+use engraft::core::{Event, draw::draw};
+use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
+use engraft::types::{Entry, Epoch, FsyncMode, Position, WriteId};
+use engraft::wal::verify;
+
+use super::crash_disk::{CrashDisk, Replay};
+use super::support::{beginning, entries_after, epoch, open, options, read_all, same, space};
+
+/// What the draws here are for.
+const KEEP: u64 = 0x6372_6173;
+
+/// What must hold once that many calls were made.
+#[derive(Clone, Debug)]
+struct Promise {
+    calls: usize,
+    /// Told to be durable: in the log, whatever happens.
+    acked: Vec<Entry>,
+    /// Written at most: nothing else is in the log.
+    written: Vec<Entry>,
+    /// Cut durably, or about to be: the log may end here instead.
+    may_end_at: Option<usize>,
+    promise: Epoch,
+    promise_asked: Epoch,
+}
+
+struct Script {
+    disk: CrashDisk,
+    options: StorageOptions,
+    state: Promise,
+    promises: Vec<Promise>,
+}
+
+impl Script {
+    fn note(&mut self) {
+        self.state.calls = self.disk.calls();
+        self.promises.push(self.state.clone());
+    }
+
+    fn append(&mut self, worker: &mut WalWorker<CrashDisk>, term: u32, count: u64) {
+        let after = self.state.written.last().map_or(beginning(), Entry::position);
+        let entries =
+            entries_after(after, term, count, |sequence| usize::try_from(sequence * 37 % 190).expect("small"));
+        self.state.written.extend(entries.iter().cloned());
+        self.note();
+        worker.submit(WalRequest::Append { space: space(), write: WriteId(after.sequence.0 + 1), entries });
+        let mut events = Vec::new();
+        while worker.has_work() {
+            worker.write();
+            worker.sync();
+            worker.complete(&mut events);
+        }
+        assert!(matches!(events.as_slice(), [Event::WalAppended { .. }]), "{events:?}");
+        if self.strict() {
+            self.state.acked = self.state.written.clone();
+        }
+        self.note();
+    }
+
+    fn close(&mut self, worker: WalWorker<CrashDisk>) {
+        self.note();
+        worker.close().expect("a clean stop");
+        self.state.acked = self.state.written.clone();
+        self.note();
+    }
+
+    /// Whether "told to be durable" means durable.
+    fn strict(&self) -> bool {
+        matches!(self.options.spaces[0].1.fsync, FsyncMode::PerWrite | FsyncMode::PerBatch)
+    }
+
+    fn promise(&mut self, worker: &mut WalWorker<CrashDisk>, term: u32) {
+        self.state.promise_asked = epoch(term);
+        self.note();
+        worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(term) });
+        let events = super::support::run(worker);
+        assert_eq!(events, [Event::VoteSaved { space: space(), promise: epoch(term) }]);
+        self.state.promise = epoch(term);
+        self.note();
+    }
+
+    fn truncate(&mut self, worker: &mut WalWorker<CrashDisk>, last: usize) {
+        self.state.may_end_at = Some(last);
+        self.note();
+        worker.truncate(space(), self.state.written[last - 1].header.sequence()).expect("cut");
+        self.state.written.truncate(last);
+        // The cut's own syncs make everything before it durable, in every mode.
+        self.state.acked = self.state.written.clone();
+        self.state.may_end_at = None;
+        self.note();
+    }
+}
+
+/// A life in small segments: appends over rolls, promises, idleness, two cuts, a clean stop, a kill.
+fn history(mode: FsyncMode) -> Script {
+    let mut options = options(Path::new("/node"), mode);
+    options.wal.segment_bytes_min = 4096;
+    options.wal.segment_bytes_max = 8192;
+    let state = Promise {
+        calls: 0,
+        acked: Vec::new(),
+        written: Vec::new(),
+        may_end_at: None,
+        promise: Epoch::ZERO,
+        promise_asked: Epoch::ZERO,
+    };
+    let mut script = Script { disk: CrashDisk::recording(), options, state, promises: Vec::new() };
+    script.note();
+    let (mut worker, _) = open(script.disk.clone(), &script.options);
+    script.note();
+    script.append(&mut worker, 1, 1);
+    script.append(&mut worker, 1, 19);
+    script.promise(&mut worker, 2);
+    script.append(&mut worker, 2, 20);
+    worker.idle();
+    script.append(&mut worker, 2, 5);
+    script.truncate(&mut worker, 42);
+    script.append(&mut worker, 3, 8);
+    script.truncate(&mut worker, 15);
+    script.append(&mut worker, 4, 45);
+    script.close(worker);
+    let (mut worker, _) = open(script.disk.clone(), &script.options);
+    script.append(&mut worker, 5, 4);
+    drop(worker);
+    let (mut worker, _) = open(script.disk.clone(), &script.options);
+    script.promise(&mut worker, 6);
+    script.append(&mut worker, 6, 3);
+    script
+}
+
+/// Opens what a crash left, twice, and holds it against what was told before.
+fn check(script: &Script, promise: &Promise, disk: &CrashDisk, what: &dyn Fn() -> String) {
+    let looked = verify(disk, Path::new("/node/spaces/orders")).expect("readable");
+    assert_eq!(looked.damage, [], "{}: no crash is damage", what());
+    let opened = WalWorker::open(disk.clone(), &script.options);
+    let (mut worker, opened) = opened.unwrap_or_else(|error| panic!("{}: {error}", what()));
+    let (end, history, found) = match opened.events.first() {
+        Some(Event::SpaceOpened(space)) => (space.end, space.history.clone(), space.promise),
+        other => panic!("{}: {other:?}", what()),
+    };
+    assert!(found >= promise.promise && found <= promise.promise_asked, "{}: promised {found}", what());
+    let log = read_all(&mut worker);
+    assert!(log.len() <= promise.written.len(), "{}: {} entries", what(), log.len());
+    assert!(same(&log, &promise.written[..log.len()]), "{}: nothing is invented", what());
+    let least = promise.may_end_at.map_or(promise.acked.len(), |cut| cut.min(promise.acked.len()));
+    assert!(log.len() >= least, "{}: {} of {least} acknowledged entries", what(), log.len());
+    if let Some(cut) = promise.may_end_at {
+        assert!(log.len() == cut || log.len() >= promise.acked.len(), "{}: half a cut, {}", what(), log.len());
+    }
+    assert_eq!(end, log.last().map_or(beginning(), Entry::position), "{}", what());
+    drop(worker);
+    let after = disk.copy();
+    let (mut worker, opened) = open(after, &script.options);
+    let again: Option<(Position, _)> = match opened.events.first() {
+        Some(Event::SpaceOpened(space)) => Some((space.end, space.history.clone())),
+        _ => None,
+    };
+    assert_eq!(again, Some((end, history)), "{}: recovering twice gives the same log", what());
+    let report = &opened.reports.first().expect("one").1;
+    assert_eq!((&report.torn_tail, report.rewritten), (&None, 0), "{}: recovery ends durable", what());
+    assert_eq!(read_all(&mut worker), log, "{}", what());
+}
+
+fn crash_everywhere(mode: FsyncMode, byte_tears: bool) -> u64 {
+    let script = history(mode);
+    let calls = script.disk.contents().calls.clone();
+    let mut replay = Replay::default();
+    let mut crashes = 0_u64;
+    let mut checked = |promise: &Promise, disk: CrashDisk, what: &dyn Fn() -> String| {
+        check(&script, promise, &disk, what);
+        crashes += 1;
+    };
+    for (made, call) in calls.iter().enumerate() {
+        replay.step(call);
+        let made = made + 1;
+        // What was told and asked by the time this call was made.
+        let at = script.promises.partition_point(|promise| promise.calls <= made).saturating_sub(1);
+        let promise = &script.promises[at];
+        let what = |how: &str, n: usize| format!("call {made} ({call}), {how} {n}");
+        let (pieces, names) = (replay.pieces(512), replay.names_pending());
+        for kept in 0..=names {
+            checked(promise, replay.crash(512, kept, |_| true), &|| what("all bytes, names", kept));
+            checked(promise, replay.crash(512, kept, |_| false), &|| what("no bytes, names", kept));
+        }
+        if pieces > 1 {
+            for one in 0..pieces {
+                checked(promise, replay.crash(512, names, |piece| piece == one), &|| what("only piece", one));
+                checked(promise, replay.crash(512, names, |piece| piece != one), &|| what("all but piece", one));
+            }
+            for n in 0..8_u64 {
+                let keep = |piece: usize| draw(n, KEEP, made as u64, piece as u64) % 2 == 0;
+                checked(promise, replay.crash(512, names, keep), &|| what("drawn", usize::try_from(n).expect("8")));
+            }
+        }
+        if byte_tears {
+            for bytes in replay.tears() {
+                checked(promise, replay.tear(bytes), &|| what("torn after", bytes));
+            }
+        }
+    }
+    crashes
+}
+
+#[test]
+fn no_crash_loses_or_invents_an_entry_per_batch() {
+    let crashes = crash_everywhere(FsyncMode::PerBatch, true);
+    println!("{crashes} crashes");
+    assert!(crashes > 10_000, "{crashes}");
+}
+
+#[test]
+fn no_crash_loses_or_invents_an_entry_per_write() {
+    let crashes = crash_everywhere(FsyncMode::PerWrite, false);
+    assert!(crashes > 500, "{crashes}");
+}
+
+/// What is told to be durable is only written here: what a crash leaves is still a whole prefix.
+#[test]
+fn no_crash_leaves_more_than_a_prefix_under_the_weak_modes() {
+    for mode in [FsyncMode::Timer, FsyncMode::None] {
+        let crashes = crash_everywhere(mode, false);
+        assert!(crashes > 500, "{mode:?} {crashes}");
+    }
+}

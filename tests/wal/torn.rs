@@ -1,0 +1,219 @@
+//! Torn or corrupt: which break may be cut, and which must not.
+
+use std::path::{Path, PathBuf};
+
+use engraft::core::{Event, StorageErrorKind};
+use engraft::driver::wal_worker::{StorageOpened, StorageOptions};
+use engraft::types::FsyncMode;
+use engraft::wal::{Inspected, inspect, verify};
+
+use super::crash_disk::CrashDisk;
+use super::support::{append, beginning, entries_after, open, options, read_all, run, same};
+
+const NODE: &str = "/node";
+const SPACE: &str = "/node/spaces/orders";
+
+fn small() -> StorageOptions {
+    let mut options = options(Path::new(NODE), FsyncMode::PerBatch);
+    options.wal.segment_bytes_min = 4096;
+    options.wal.segment_bytes_max = 8192;
+    options
+}
+
+fn segment(first: u64) -> PathBuf {
+    Path::new(SPACE).join(format!("wal-{first:016x}.log"))
+}
+
+/// A disk with these groups of entries of 100 bytes in all, killed after the last; nothing saved the mark.
+fn killed_after(groups: &[u64]) -> CrashDisk {
+    let disk = CrashDisk::default();
+    let (mut worker, _) = open(disk.clone(), &small());
+    let entries = entries_after(beginning(), 1, groups.iter().sum(), |_| 36);
+    let mut rest = entries.as_slice();
+    for (write, count) in (1..).zip(groups) {
+        let (group, behind) = rest.split_at(usize::try_from(*count).expect("small"));
+        append(&mut worker, write, group);
+        rest = behind;
+    }
+    disk
+}
+
+fn clear(disk: &CrashDisk, path: &Path, from: usize, to: usize) {
+    for at in from..to {
+        let byte = disk.bytes(path)[at];
+        disk.flip(path, at, byte);
+    }
+}
+
+fn refused(opened: &StorageOpened) -> &str {
+    match opened.events.first() {
+        Some(Event::SpaceOpenFailed { error, .. }) => {
+            assert_eq!(error.kind, StorageErrorKind::Corrupt);
+            &error.detail
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+/// The simpler rule, "valid entries behind a hole mean corruption", would refuse this log for good, though all that
+/// happened is that the pages of one unsynced group reached the disk in another order.
+#[test]
+fn valid_entries_behind_a_hole_are_a_torn_group() {
+    let disk = killed_after(&[5, 20]);
+    // The second group was being written: its third block of 512 bytes never came, the later ones did.
+    clear(&disk, &segment(1), 1_024, 1_536);
+    let behind = inspect(disk.clone(), Path::new(SPACE))
+        .expect("readable")
+        .skip_while(|item| matches!(item, Ok(Inspected::Entry(_))))
+        .filter(|item| matches!(item, Ok(Inspected::Entry(_))))
+        .count();
+    assert_eq!(behind, 9, "entries 17 to 25 check out behind the hole");
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert_eq!((report.damage, report.torn_tail.map(|torn| torn.offset)), (vec![], Some(1_000)));
+    let (mut worker, opened) = open(disk.clone(), &small());
+    let report = &opened.reports.first().expect("open").1;
+    assert_eq!((report.entries, report.torn_tail.as_ref().map(|torn| torn.offset)), (10, Some(1_000)));
+    assert!(same(&read_all(&mut worker), &entries_after(beginning(), 1, 10, |_| 36)), "the whole prefix is kept");
+    assert!(disk.bytes(&segment(1))[1_000..].iter().all(|byte| *byte == 0), "and nothing behind it");
+}
+
+#[test]
+fn the_same_hole_is_corruption_once_a_later_entry_knew_it_synced() {
+    let disk = killed_after(&[5, 20, 1]);
+    clear(&disk, &segment(1), 1_024, 1_536);
+    let before = disk.bytes(&segment(1));
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert_eq!((report.damage.len(), &report.torn_tail), (1, &None), "{report:?}");
+    assert_eq!((report.damage[0].offset, report.entries), (1_000, 5 + 5 + 9 + 1));
+    let (_, opened) = open(disk.clone(), &small());
+    assert!(refused(&opened).contains("wal-0000000000000001.log at offset 1000"), "{opened:?}");
+    assert_eq!(disk.bytes(&segment(1)), before, "nothing is changed");
+}
+
+#[test]
+fn the_same_hole_is_corruption_below_the_saved_mark() {
+    let disk = killed_after(&[5, 20]);
+    let (mut worker, _) = open(disk.clone(), &small());
+    worker.idle();
+    assert_eq!(run(&mut worker), []);
+    clear(&disk, &segment(1), 1_024, 2_500);
+    let (_, opened) = open(disk, &small());
+    assert!(refused(&opened).contains("wal-0000000000000001.log at offset 1000"), "{opened:?}");
+}
+
+#[test]
+fn entries_missing_at_the_end_below_the_mark_are_corruption() {
+    let disk = killed_after(&[5, 20]);
+    drop(open(disk.clone(), &small()));
+    clear(&disk, &segment(1), 2_400, 2_500);
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert_eq!((report.entries, report.damage.len(), &report.torn_tail), (24, 1, &None), "{report:?}");
+    let (_, opened) = open(disk, &small());
+    assert!(refused(&opened).contains("the log ends at #24, though #25 was known to be on disk"), "{opened:?}");
+}
+
+/// The marks of a later group are themselves in doubt where their node-local bytes do not hold: a copy of old bytes
+/// at another place is no witness.
+#[test]
+fn moved_bytes_are_no_witness() {
+    let disk = killed_after(&[5, 20, 1]);
+    let path = segment(1);
+    clear(&disk, &path, 1_024, 1_536);
+    // The one witness, moved by one page: header, payload and checksum hold there as well.
+    let witness = disk.bytes(&path)[2_500..2_600].to_vec();
+    clear(&disk, &path, 2_500, 2_600);
+    for (at, byte) in witness.iter().enumerate() {
+        disk.flip(&path, 3_000 + at, *byte);
+    }
+    let (_, opened) = open(disk, &small());
+    let report = &opened.reports.first().expect("it opens").1;
+    assert_eq!((report.entries, report.torn_tail.as_ref().map(|torn| torn.offset)), (10, Some(1_000)));
+}
+
+#[test]
+fn an_entry_whose_node_local_bytes_do_not_hold_is_not_accepted() {
+    let disk = killed_after(&[5, 1]);
+    disk.flip(&segment(1), 5 * 100 + 61, 4);
+    let (_, opened) = open(disk, &small());
+    let report = &opened.reports.first().expect("it opens").1;
+    assert_eq!((report.entries, report.torn_tail.as_ref().map(|torn| torn.offset)), (5, Some(500)));
+}
+
+#[test]
+fn rot_in_a_full_segments_unused_bytes_never_costs_the_next_segment() {
+    // 40 entries fill the first segment; the second holds only the last group, which nothing testifies for.
+    let disk = killed_after(&[40, 3]);
+    disk.flip(&segment(1), 4_090, 1);
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert_eq!((report.entries, report.damage.len(), &report.torn_tail), (43, 1, &None), "{report:?}");
+    let (_, opened) = open(disk.clone(), &small());
+    assert!(refused(&opened).contains("wal-0000000000000001.log"), "{opened:?}");
+    assert_eq!(disk.bytes(&segment(41))[..4], 0xDEAD_BEEF_u32.to_le_bytes());
+}
+
+#[test]
+fn a_missing_segment_is_corruption_and_named() {
+    let disk = killed_after(&[40, 80, 80, 1]);
+    disk.contents().names.remove(&segment(41));
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert_eq!(report.damage.len(), 1, "{report:?}");
+    assert!(report.damage[0].reason.contains("begins with #41 is missing"), "{report:?}");
+    let (_, opened) = open(disk, &small());
+    assert!(refused(&opened).contains("begins with #41 is missing"), "{opened:?}");
+}
+
+#[test]
+fn swapped_segments_are_corruption() {
+    let disk = killed_after(&[40, 80, 80, 1]);
+    {
+        let mut contents = disk.contents();
+        let (left, right) = (contents.names[&segment(41)], contents.names[&segment(122)]);
+        contents.names.insert(segment(41), right);
+        contents.names.insert(segment(122), left);
+    }
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert!(report.damage.len() >= 2, "{report:?}");
+    assert_eq!(report.entries, 201, "none is lost");
+    let (_, opened) = open(disk.clone(), &small());
+    assert!(refused(&opened).contains("wal-0000000000000029.log at offset 0"), "{opened:?}");
+    assert_eq!(disk.contents().names.keys().filter(|path| path.starts_with(SPACE)).count(), 3, "nothing is deleted");
+}
+
+#[test]
+fn a_foreign_file_of_a_segments_name_is_refused_and_kept() {
+    for first in [1, 41] {
+        let disk = killed_after(&[40]);
+        let foreign = CrashDisk::default();
+        assert!(foreign.contents().names.is_empty());
+        {
+            let mut contents = disk.contents();
+            contents
+                .files
+                .push(b"\x89PNG\r\n\x1a\n, but longer than a header is: sixty-four bytes, and some more".to_vec());
+            let number = contents.files.len() - 1;
+            contents.names.insert(segment(first), number);
+        }
+        let report = verify(&disk, Path::new(SPACE)).expect("readable");
+        assert!(report.damage.iter().any(|one| one.reason.contains("no file of a log")), "{report:?}");
+        let (_, opened) = open(disk.clone(), &small());
+        let words = refused(&opened);
+        assert!(words.contains(&format!("wal-{first:016x}.log at offset 0")), "{words}");
+        assert_eq!(&disk.bytes(&segment(first))[1..4], b"PNG");
+    }
+}
+
+#[test]
+fn an_empty_segment_is_unused() {
+    let disk = killed_after(&[40]);
+    {
+        let mut contents = disk.contents();
+        contents.files.push(Vec::new());
+        let number = contents.files.len() - 1;
+        contents.names.insert(segment(41), number);
+    }
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert_eq!((report.entries, report.damage, report.torn_tail), (40, vec![], None));
+    let (_, opened) = open(disk, &small());
+    let report = &opened.reports.first().expect("it opens").1;
+    assert_eq!((report.entries, report.unused.as_slice()), (40, ["wal-0000000000000029.log".to_owned()].as_slice()));
+}
