@@ -1,4 +1,5 @@
 //! Real processes of the binary, and what the commands are made of.
 
 mod config;
+mod http;
 mod support;

@@ -14,7 +14,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::core::{Ack, Outcome};
+use crate::core::{Ack, AppendError, Outcome};
 use crate::types::{Control, SpaceId, SpaceName, Token, WalEntryType};
 
 use super::super::config::NodeConfig;
@@ -48,7 +48,7 @@ pub(super) async fn append(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let name = find_space(&state.config, &space)?;
+    let name = own_space(&state.config, &space)?;
     let query = checked(query)?;
     let (bytes, _permit) = state.budget.collect(&headers, body).await?;
     let many = is_ndjson(&headers);
@@ -61,12 +61,16 @@ pub(super) async fn append(
     Ok(answer(&name, outcomes, &state.config, many))
 }
 
-/// The space of that name, whether this node has a log of it or not.
-pub(super) fn find_space(config: &NodeConfig, name: &str) -> Result<SpaceName, Failure> {
-    config.space(name).map(|space| space.name.clone()).ok_or_else(|| Failure::UnknownSpace {
-        found: name.to_owned(),
-        known: config.spaces.iter().map(|space| space.name.as_str()).collect::<Vec<_>>().join(", "),
-    })
+/// The space of that name, where this node has a log of it. One that has none can still say who is the primary.
+pub(super) fn own_space(config: &NodeConfig, name: &str) -> Result<SpaceName, Failure> {
+    let Some(space) = config.space(name) else {
+        let known = config.spaces.iter().map(|space| space.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(Failure::UnknownSpace { found: name.to_owned(), known });
+    };
+    if !space.config.voters.contains(&config.node) {
+        return Err(Failure::from_append(AppendError::NotPrimary { primary: space.config.primary }, config));
+    }
+    Ok(space.name.clone())
 }
 
 fn checked(query: Result<Query<AppendQuery>, QueryRejection>) -> Result<AppendQuery, Failure> {

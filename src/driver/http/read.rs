@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::core::Outcome;
 use crate::types::{Entry, Sequence};
 
-use super::append::find_space;
+use super::append::own_space;
 use super::failure::Failure;
 use super::line::EntryLine;
 use super::{HttpState, NDJSON};
@@ -31,7 +31,7 @@ pub(super) async fn read(
     Path(space): Path<String>,
     query: Result<Query<ReadQuery>, QueryRejection>,
 ) -> Result<Response, Failure> {
-    let name = find_space(&state.config, &space)?;
+    let name = own_space(&state.config, &space)?;
     let Query(query) = query.map_err(|rejection| Failure::BadRequest {
         what: "the query".to_owned(),
         expected: "from= and max= with whole numbers, or neither".to_owned(),
