@@ -1,1 +1,8 @@
-//! The driver on tokio: real sockets.
+//! The driver on tokio: real sockets on the loopback, three nodes in one process.
+
+mod appending;
+mod cluster;
+mod lifetime;
+mod refused;
+mod storage;
+mod stranger;
