@@ -112,6 +112,22 @@ fn the_protocol_names_every_reason_and_every_kind() {
 }
 
 #[test]
+fn the_architecture_names_every_module_of_the_core() {
+    let architecture = Project::read("docs/architecture.md");
+    let named: Vec<&str> =
+        markdown::rows(&architecture).iter().flat_map(|row| markdown::spans_of(row.cell("module"))).collect();
+    let mut modules: Vec<String> = fs::read_dir(Project::path("src/core"))
+        .expect("the core's folder can be read")
+        .filter_map(|entry| entry.ok()?.file_name().to_string_lossy().strip_suffix(".rs").map(str::to_owned))
+        .collect();
+    modules.sort();
+    let missing: Vec<&String> = modules.iter().filter(|module| !named.contains(&module.as_str())).collect();
+    assert!(missing.is_empty(), "docs/architecture.md does not say what these know: {missing:?}");
+    let gone: Vec<&&str> = named.iter().filter(|name| !modules.iter().any(|module| module == *name)).collect();
+    assert!(gone.is_empty(), "docs/architecture.md names modules that are not there: {gone:?}");
+}
+
+#[test]
 fn layouts_are_those_of_the_sources() {
     let protocol = Project::read("docs/protocol.md");
     for path in ["src/wire/wal_format.rs", "src/types/entry.rs"] {
