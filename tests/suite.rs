@@ -2,6 +2,8 @@
 //!
 //! Under `cfg(madsim)` it holds the driver's tests on madsim and nothing else.
 
+extern crate alloc;
+
 mod support;
 
 #[cfg(madsim)]

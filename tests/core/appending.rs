@@ -1,6 +1,6 @@
 //! Appends, acks, commit, and the answers at each level.
 
-use std::time::Duration;
+use ::core::time::Duration;
 
 use engraft::core::{
     Ack, AppendError, Event, Outcome, Role, StorageError, StorageErrorKind, StorageOperation, TokenState,

@@ -1,6 +1,6 @@
 //! Replicas that are behind, come back, or hold another log.
 
-use std::time::Duration;
+use ::core::time::Duration;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Command, Event, Outcome, ReplicaStatus, Role};

@@ -1,6 +1,6 @@
 //! Hello, silence, back-off, the breaker, and what closes a link.
 
-use std::time::Duration;
+use ::core::time::Duration;
 
 use engraft::core::{Ack, Event, Outcome, ReplicaStatus, SpaceOpened};
 use engraft::types::entry::chain_start;

@@ -1,13 +1,14 @@
 //! Three coordinators, their logs as plain lists, and links that deliver in order.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use ::core::time::Duration;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use engraft::core::{
     Ack, Action, Actions, Append, Command, Event, Notice, Outcome, ReplicationConfig, ReplicationCoordinator,
     SpaceConfig, SpaceOpened, SpaceStatus,
 };
+use engraft::driver::wal_worker::WalRequest;
 use engraft::types::entry::chain_start;
 use engraft::types::message::CloseReason;
 use engraft::types::{
@@ -27,7 +28,7 @@ pub(super) struct Node {
     pub(super) log: Vec<Entry>,
     pub(super) promise: Epoch,
     /// Actions for the disk that were not carried out yet.
-    disk: VecDeque<Action>,
+    disk: VecDeque<WalRequest>,
     /// Whether the disk does nothing until the test says so.
     pub(super) disk_stalls: bool,
     pub(super) replies: BTreeMap<RequestId, Outcome>,
@@ -97,7 +98,8 @@ impl Rig {
         };
         for node in all {
             let peers = all.into_iter().filter(|&peer| peer != node).collect();
-            let mut config = ReplicationConfig::new(node, cluster(), Incarnation([node.0 as u8; 16]), peers);
+            let mut config =
+                ReplicationConfig::new(node, cluster(), Incarnation(u128::from(node.0).to_be_bytes()), peers);
             change(&mut config);
             rig.configs.insert(node, config);
             let space = SpaceConfig { primary: N1, voters: all.to_vec(), ack: Ack::Local, fsync: FsyncMode::PerBatch };
@@ -135,7 +137,7 @@ impl Rig {
     /// Kills a node: its links end, its log stays. What was not written is lost.
     pub(super) fn kill(&mut self, node: NodeId) -> (Vec<Entry>, Epoch) {
         let state = self.nodes.remove(&node).expect("it runs");
-        let (gone, kept) = std::mem::take(&mut self.connections)
+        let (gone, kept) = ::core::mem::take(&mut self.connections)
             .into_iter()
             .partition::<Vec<_>, _>(|connection| connection.dialler.0 == node || connection.acceptor.0 == node);
         self.connections = kept;
@@ -237,14 +239,14 @@ impl Rig {
         if state.disk_stalls {
             return false;
         }
-        let Some(action) = state.disk.pop_front() else { return false };
-        let event = match action {
-            Action::WalAppend { space, write, entries } => {
+        let Some(request) = state.disk.pop_front() else { return false };
+        let event = match request {
+            WalRequest::Append { space, write, entries } => {
                 let last = entries.last().expect("a write has entries").position();
                 state.log.extend(entries);
                 Event::WalAppended { space, write, epoch: last.epoch, sequence: last.sequence }
             }
-            Action::WalRead { space, read, from, entries_max, bytes_max } => {
+            WalRequest::Read { space, read, from, entries_max, bytes_max } => {
                 let mut bytes = 0;
                 let mut entries = Vec::new();
                 let skip = usize::try_from(from.0 - 1).expect("small");
@@ -257,11 +259,10 @@ impl Rig {
                 }
                 Event::WalRead { space, read, entries }
             }
-            Action::SaveVote { space, promise } => {
+            WalRequest::SaveVote { space, promise } => {
                 state.promise = state.promise.max(promise);
                 Event::VoteSaved { space, promise }
             }
-            other => unreachable!("no order for a disk: {other}"),
         };
         self.event(node, event);
         true
@@ -280,7 +281,9 @@ impl Rig {
     fn act(&mut self, node: NodeId, action: Action) {
         let state = self.nodes.get_mut(&node).expect("it runs");
         match action {
-            Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => state.disk.push_back(action),
+            Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => {
+                state.disk.extend(WalRequest::from_action(action));
+            }
             Action::Reply { request, outcome } => {
                 assert!(state.replies.insert(request, outcome).is_none(), "{request} was answered twice");
             }

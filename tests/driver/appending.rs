@@ -3,7 +3,9 @@
 use engraft::core::{Ack, AppendError, Outcome};
 use engraft::types::{Sequence, SpaceName};
 
-use super::cluster::{Cluster, N1, N3, append, caught_up, connected, opened, payloads, request, run, space, status, within};
+use super::cluster::{
+    Cluster, N1, N3, append, caught_up, connected, opened, payloads, request, run, space, status, within,
+};
 
 #[test]
 fn an_append_at_each_level_is_on_every_node() {

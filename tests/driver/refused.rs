@@ -128,9 +128,10 @@ fn a_truncated_frame_ends_its_link_and_no_other() {
         let bytes = heartbeat();
         stranger.send(&bytes[..bytes.len() - 1]).await;
         drop(stranger);
-        let by_us = closed(&mut notices, |reason| {
-            matches!(reason, CloseReason::Lost(words) if words == "the peer ended the connection")
-        })
+        let by_us = closed(
+            &mut notices,
+            |reason| matches!(reason, CloseReason::Lost(words) if words == "the peer ended the connection"),
+        )
         .await;
         assert!(!by_us, "the peer ended it");
         append(&primary, "not disturbed", Ack::Quorum).await;
