@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 
 use crate::types::message::SpaceCommit;
-use crate::types::{NodeId, ReadId, RequestId, Sequence, Time};
+use crate::types::{NodeId, ReadId, RequestId, Sequence, Time, Token};
 
 use super::action::{Action, AppendError, Outcome};
 use super::config::ReplicationConfig;
@@ -12,6 +12,7 @@ use super::event::Append;
 use super::link::Links;
 use super::state::{CLIENT_READS_MAX, Part, ReplicationState};
 use super::status::{ReplicaView, SpaceStatus};
+use super::token_wait::reply;
 
 impl ReplicationState {
     /// A client's append.
@@ -55,6 +56,21 @@ impl ReplicationState {
         self.reads.push((read, request));
         let (entries_max, bytes_max) = limits;
         context.push(Action::WalRead { space: self.space, read, from, entries_max, bytes_max });
+    }
+
+    /// A client wants to know what became of an append, and waits for it until `deadline`.
+    pub(super) fn wait_for(&mut self, request: RequestId, token: Token, deadline: Time, context: &mut Context<'_>) {
+        let result = if let Part::Stopped(reason) = &self.part {
+            Err(AppendError::Stopped(reason.clone()))
+        } else if token.sequence <= self.commit || deadline <= context.now {
+            context.push(reply(request, token, &self.log, self.commit));
+            Ok(())
+        } else {
+            self.waits.insert(request, token, deadline)
+        };
+        if let Err(error) = result {
+            context.push(Action::Reply { request, outcome: Outcome::Failed(error) });
+        }
     }
 
     /// Stops shipping to a replica, or begins again. It means nothing on a node that is not the primary.

@@ -1,6 +1,7 @@
 //! What a space is handed while it deals with an event.
 
-use crate::types::Time;
+use crate::types::entry::chain_start;
+use crate::types::{Position, SpaceId, Time};
 
 use super::action::{Action, Actions};
 use super::config::ReplicationConfig;
@@ -16,6 +17,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The place before the first entry of a space.
+    pub(crate) fn origin(&self, space: SpaceId) -> Position {
+        Position { chain: chain_start(self.config.cluster, space), ..Position::default() }
+    }
+
     pub(crate) fn push(&mut self, action: Action) {
         self.actions.push(action);
     }

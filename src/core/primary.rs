@@ -17,7 +17,6 @@ use super::context::Context;
 use super::event::Append;
 use super::log::Log;
 use super::notice::StopReason;
-use super::state::origin;
 use super::waiting::{Waiter, Waiting, token};
 use super::wal_shipper::{Shipped, WalShipper};
 
@@ -47,7 +46,7 @@ impl Primary {
         let space = name.id();
         let node = context.config.node;
         let replicas = config.voters.iter().copied().filter(|&voter| voter != node);
-        let mut shipper = WalShipper::new(name, epoch, origin(context, space), log, replicas, context.now);
+        let mut shipper = WalShipper::new(name, epoch, context.origin(space), log, replicas, context.now);
         for progress in &mut shipper.replicas {
             progress.attach(context.links.open_to(progress.node), log.end());
         }

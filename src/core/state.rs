@@ -4,7 +4,6 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::types::entry::chain_start;
 use crate::types::message::{CloseReason, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, SpaceCommit};
 use crate::types::{
     Entry, Epoch, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time, WriteId,
@@ -86,7 +85,7 @@ impl ReplicationState {
     /// A space whose log could not be opened.
     pub(super) fn failed(name: SpaceName, config: SpaceConfig, error: StorageError, context: &mut Context<'_>) -> Self {
         let space = name.id();
-        let origin = origin(context, space);
+        let origin = context.origin(space);
         let reason = StopReason::Storage { operation: StorageOperation::Open, error };
         context.notify(Notice::SpaceStopped { space, reason: reason.clone() });
         Self {
@@ -371,9 +370,4 @@ impl ReplicationState {
             primary.tick(&self.log, self.commit, context);
         }
     }
-}
-
-/// The place before the first entry of a space.
-pub(super) fn origin(context: &Context<'_>, space: SpaceId) -> Position {
-    Position { epoch: Epoch::ZERO, sequence: Sequence::ZERO, chain: chain_start(context.config.cluster, space) }
 }

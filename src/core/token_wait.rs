@@ -2,12 +2,11 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::types::{Epoch, RequestId, Sequence, Time, Token};
+use crate::types::{RequestId, Sequence, Time, Token};
 
 use super::action::{Action, AppendError, Outcome, TokenState};
 use super::context::Context;
 use super::log::Log;
-use super::state::{Part, ReplicationState};
 
 /// Waits that may be under way in a space.
 const WAITS_MAX: usize = 65_536;
@@ -24,6 +23,21 @@ impl TokenWaits {
     /// At or before the earliest deadline.
     pub(super) fn wake(&self) -> Option<Time> {
         self.earliest
+    }
+
+    /// Waits for a token until `deadline`.
+    ///
+    /// # Errors
+    /// Where too many wait already.
+    pub(super) fn insert(&mut self, request: RequestId, token: Token, deadline: Time) -> Result<(), AppendError> {
+        if self.waits.len() >= WAITS_MAX {
+            return Err(AppendError::Overloaded { waiting: WAITS_MAX as u64, bytes: 0 });
+        }
+        // Rounded up as the deadlines of appends are: many that differ by less fire together.
+        let deadline = Time(deadline.0.div_ceil(1_000).saturating_mul(1_000));
+        self.earliest = Some(self.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
+        self.waits.insert((token.sequence, request), (token, deadline));
+        Ok(())
     }
 
     /// Answers everybody whose entry is committed or lost.
@@ -60,7 +74,7 @@ impl TokenWaits {
 }
 
 /// What is known of a token: below the commit its entry is there or lost, above it nothing is certain yet.
-fn reply(request: RequestId, token: Token, log: &Log, commit: Sequence) -> Action {
+pub(super) fn reply(request: RequestId, token: Token, log: &Log, commit: Sequence) -> Action {
     let state = if token.sequence > commit {
         TokenState::Pending
     } else if token.sequence > Sequence::ZERO && log.history().epoch_at(token.sequence) == token.epoch {
@@ -69,24 +83,4 @@ fn reply(request: RequestId, token: Token, log: &Log, commit: Sequence) -> Actio
         TokenState::Lost
     };
     Action::Reply { request, outcome: Outcome::Resolved { token, state } }
-}
-
-impl ReplicationState {
-    /// A client wants to know what became of an append, and waits for it until `deadline`.
-    pub(super) fn wait_for(&mut self, request: RequestId, token: Token, deadline: Time, context: &mut Context<'_>) {
-        let fail = |error| Action::Reply { request, outcome: Outcome::Failed(error) };
-        if let Part::Stopped(reason) = &self.part {
-            context.push(fail(AppendError::Stopped(reason.clone())));
-        } else if token.epoch == Epoch::ZERO || token.sequence <= self.commit || deadline <= context.now {
-            context.push(reply(request, token, &self.log, self.commit));
-        } else if self.waits.waits.len() >= WAITS_MAX {
-            context.push(fail(AppendError::Overloaded { waiting: WAITS_MAX as u64, bytes: 0 }));
-        } else {
-            // Rounded up as the deadlines of appends are: many that differ by less fire together.
-            let deadline = Time(deadline.0.div_ceil(1_000).saturating_mul(1_000));
-            let waits = &mut self.waits;
-            waits.earliest = Some(waits.earliest.map_or(deadline, |earliest| earliest.min(deadline)));
-            waits.waits.insert((token.sequence, request), (token, deadline));
-        }
-    }
 }
