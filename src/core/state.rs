@@ -5,9 +5,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::types::message::{CloseReason, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, SpaceCommit};
-use crate::types::{
-    Entry, Epoch, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time, WriteId,
-};
+use crate::types::{Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time, WriteId};
 
 use super::action::{Action, Outcome};
 use super::config::SpaceConfig;
