@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod client;
 pub mod config;
+pub mod demo;
 mod exit;
 mod log;
 pub mod serve;
@@ -30,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Run a node: the first line on stdout tells its addresses once it serves.
     Serve(serve::ServeArguments),
+    /// Run three nodes on this machine, kill one while writing, and count what every node has afterwards.
+    Demo(demo::DemoArguments),
     /// Look at a configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -50,6 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Config(command) => config::run(&command),
     };
     match result {
