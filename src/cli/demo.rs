@@ -147,10 +147,17 @@ async fn run_to_the_end(arguments: &DemoArguments, directory: &Path, input: &Inp
     let played = match result {
         Ok(played) => played,
         Err(failure) => {
-            // A node that died is the reason behind most failures of others: tell that one.
-            let reason = cluster.check().err().unwrap_or(failure);
+            // A node that died is the reason behind most failures of others: tell that one. Its end may take a moment.
+            let mut reason = cluster.check();
+            for _ in 0..50 {
+                if reason.is_err() {
+                    break;
+                }
+                tokio::time::sleep(POLL).await;
+                reason = cluster.check();
+            }
             cluster.kill_all().await;
-            return Err(reason);
+            return Err(reason.err().unwrap_or(failure));
         }
     };
     tokio::select! {

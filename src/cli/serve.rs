@@ -76,9 +76,11 @@ async fn serve(config: Arc<NodeConfig>, stop_with_stdin: bool) -> Result<(), Fai
         () = node.halted() => true,
     };
     drain(&config, &node, clients, stop_clients).await;
+    if let Some(error) = node.failure() {
+        return Err(Failure::failed(format!("the node halted by itself: {error}")));
+    }
     if halted {
-        let reason = node.failure().map_or("it was shut down from within".to_owned(), |error| error.to_string());
-        return Err(Failure::failed(format!("the node halted by itself: {reason}")));
+        return Err(Failure::failed("the node was shut down from within"));
     }
     tracing::info!("stopped");
     Ok(())
