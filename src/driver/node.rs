@@ -153,6 +153,7 @@ pub(super) enum Life {
 /// Every method may be dropped before it is ready. What was asked may then have been done or not; an append that was
 /// handed over is in no case taken back.
 #[derive(Debug, Clone)]
+#[must_use = "the node shuts down when its last handle is dropped"]
 pub struct NodeHandle {
     requests: mpsc::Sender<Request>,
     notices: broadcast::WeakSender<Notice>,

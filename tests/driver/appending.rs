@@ -28,7 +28,7 @@ fn an_append_at_each_level_is_on_every_node() {
 fn appends_of_one_call_are_answered_in_its_order() {
     run(async {
         let cluster = Cluster::new();
-        let [primary, ..] = cluster.start_all().await;
+        let [primary, _second, _third] = cluster.start_all().await;
         let mut batch = (0..2_500).map(|number| request(&number.to_string(), Ack::Quorum)).collect::<Vec<_>>();
         batch[1_700].space = SpaceName::new("elsewhere").expect("a name").id();
         let outcomes = within("appends", primary.append(batch)).await;
@@ -41,7 +41,7 @@ fn appends_of_one_call_are_answered_in_its_order() {
                     sequence += 1;
                 }
                 Outcome::Failed(AppendError::UnknownSpace { .. }) => assert_eq!(number, 1_700),
-                other => panic!("{number}: {other}"),
+                Outcome::Unknown { .. } | Outcome::Failed(_) | Outcome::Entries { .. } => panic!("{number}: {outcome}"),
             }
         }
     });
@@ -51,7 +51,7 @@ fn appends_of_one_call_are_answered_in_its_order() {
 fn appends_of_many_callers_all_arrive() {
     run(async {
         let cluster = Cluster::new();
-        let [primary, ..] = cluster.start_all().await;
+        let [primary, _second, _third] = cluster.start_all().await;
         let callers = (0..20).map(|caller| {
             let primary = primary.clone();
             tokio::spawn(async move {
