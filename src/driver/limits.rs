@@ -13,8 +13,6 @@ pub(super) const LINK_EVENTS_PER_TURN: usize = 256;
 pub(super) const REQUESTS_PER_TURN: usize = 64;
 /// Appends in one request of a handle; more become several requests.
 pub(super) const APPENDS_PER_REQUEST: usize = 1_000;
-/// Reads of clients that are under way at most; further ones wait in their handles.
-pub(super) const READS_MAX: usize = 256;
 /// Accepted links at most; further ones wait in the operating system's backlog.
 pub(super) const ACCEPTED_LINKS_MAX: usize = 1_024;
 /// Notices that a slow subscriber may be behind before it misses some.
@@ -31,12 +29,13 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 /// Requests that may wait for the log.
 ///
 /// Per space: each waiting append may be a write of its own, each batch of a primary's window as well, and each peer is
-/// read for; then the promise and what clients read.
+/// read for; then what clients read, and the promise.
 pub(super) fn wal_requests_max(config: &ReplicationConfig, spaces: usize) -> usize {
     let appends = usize::try_from(config.append_entries_max).unwrap_or(usize::MAX);
     let batches = usize::try_from(config.window_batches).unwrap_or(usize::MAX);
-    let per_space = appends.saturating_add(batches).saturating_add(config.peers.len()).saturating_add(16);
-    per_space.saturating_mul(spaces.max(1)).saturating_add(READS_MAX)
+    let per_space = appends.saturating_add(batches).saturating_add(config.peers.len());
+    let reads_and_promise = 1_024;
+    per_space.saturating_add(reads_and_promise).saturating_mul(spaces.max(1))
 }
 
 /// Bytes that may wait to leave on a link: the bulk that the core lets wait, the batch that fills it, and what is no

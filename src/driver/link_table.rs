@@ -191,8 +191,7 @@ impl<H: Host> LinkTable<H> {
             }
             LinkEvent::DialFailed { link, reason } => self.remove(link).then(|| lost(link, reason)),
             LinkEvent::Received { link, bytes } => {
-                let open = self.open_link(link)?;
-                debug_assert!(!open.closing.is_closed(), "a reader that reads has not ended");
+                self.open_link(link)?;
                 Some(Event::BytesReceived { link, bytes })
             }
             LinkEvent::Drained { link, bytes } => {

@@ -4,21 +4,20 @@ use ::core::net::SocketAddr;
 use ::core::time::Duration;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::io;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::core::{
     Ack, AppendError, Command, ConfigError, NodeStatus, Notice, Outcome, ReplicationConfig, ReplicationCoordinator,
 };
-use crate::types::{Control, Epoch, NodeId, Sequence, SpaceId, Token, WalEntryType};
+use crate::types::{Control, Epoch, NodeId, RequestId, Sequence, SpaceId, Token, WalEntryType};
 use crate::wal::StorageOpenError;
 
 use super::host::{Host, LinkOptions};
-use super::limits::{APPENDS_PER_REQUEST, NOTICES_MAX, READS_MAX, REQUESTS_PER_TURN, link_bytes_max, wal_requests_max};
+use super::limits::{APPENDS_PER_REQUEST, NOTICES_MAX, REQUESTS_PER_TURN, link_bytes_max, wal_requests_max};
 use super::notice_log::NoticeLog;
 use super::shell::{Shell, ShellParts, accept_links};
 use super::wal_job::wal_job;
@@ -131,9 +130,21 @@ impl AppendRequest {
 /// What handles ask of the shell.
 #[derive(Debug)]
 pub(super) enum Request {
-    Append { appends: Vec<AppendRequest>, reply: oneshot::Sender<Vec<Outcome>> },
-    Read { space: SpaceId, from: Sequence, entries_max: u32, bytes_max: u64, reply: oneshot::Sender<Vec<Outcome>> },
+    Append {
+        appends: Vec<AppendRequest>,
+        reply: oneshot::Sender<Vec<Outcome>>,
+    },
+    /// A command that is answered. The number in it is replaced by the shell.
+    Ask {
+        command: Command,
+        reply: oneshot::Sender<Vec<Outcome>>,
+    },
+    /// A command whose answer nobody waits for.
     Command(Command),
+    Applied {
+        space: SpaceId,
+        sequence: Sequence,
+    },
     Status(oneshot::Sender<NodeStatus>),
 }
 
@@ -153,11 +164,11 @@ pub(super) enum Life {
 /// Every method may be dropped before it is ready. What was asked may then have been done or not; an append that was
 /// handed over is in no case taken back.
 #[derive(Debug, Clone)]
+#[must_use = "the node shuts down when its last handle is dropped"]
 pub struct NodeHandle {
     requests: mpsc::Sender<Request>,
     notices: broadcast::WeakSender<Notice>,
     life: watch::Receiver<Life>,
-    reads: Arc<Semaphore>,
     address: SocketAddr,
 }
 
@@ -206,7 +217,7 @@ pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle,
         requests: asked,
     });
     H::detach(host.spawn(shell.run(opened.events, living)));
-    Ok(NodeHandle { requests, notices: weak_notices, life, reads: Arc::new(Semaphore::new(READS_MAX)), address })
+    Ok(NodeHandle { requests, notices: weak_notices, life, address })
 }
 
 fn check(options: &NodeOptions) -> Result<(), StartError> {
@@ -263,12 +274,26 @@ impl NodeHandle {
     ///
     /// One entry comes however large it is, where there is one.
     pub async fn read(&self, space: SpaceId, from: Sequence, entries_max: u32, bytes_max: u64) -> Outcome {
+        self.ask(Command::Read { space, request: UNNUMBERED, from, entries_max, bytes_max }).await
+    }
+
+    /// Says what became of an append, once it is committed or lost, or when the time is over: [`Outcome::Resolved`] or
+    /// [`Outcome::Failed`]. A time-out of zero answers at once.
+    pub async fn wait_for(&self, token: Token, timeout: Duration) -> Outcome {
+        self.ask(Command::WaitFor { space: token.space, request: UNNUMBERED, token, timeout }).await
+    }
+
+    /// For engines that apply committed entries by themselves: everything up to `sequence` is applied.
+    pub async fn applied(&self, space: SpaceId, sequence: Sequence) {
+        // A node that has ended tells nobody.
+        let _ = self.requests.send(Request::Applied { space, sequence }).await;
+    }
+
+    /// Neither command changes anything, so one that was not answered may as well not have been asked.
+    async fn ask(&self, command: Command) -> Outcome {
         let shutdown = Outcome::Failed(AppendError::Shutdown);
-        let Ok(_permit) = self.reads.acquire().await else {
-            return shutdown;
-        };
         let (reply, answer) = oneshot::channel();
-        if self.requests.send(Request::Read { space, from, entries_max, bytes_max, reply }).await.is_err() {
+        if self.requests.send(Request::Ask { command, reply }).await.is_err() {
             return shutdown;
         }
         answer.await.ok().and_then(|mut outcomes| outcomes.pop()).unwrap_or(shutdown)
@@ -276,7 +301,8 @@ impl NodeHandle {
 
     /// Hands over a command. It returns once the node will carry it out, not when it has.
     ///
-    /// For [`Command::Read`] use [`NodeHandle::read`]: its answer would go nowhere.
+    /// For [`Command::Read`] and [`Command::WaitFor`] use [`NodeHandle::read`] and [`NodeHandle::wait_for`]: their answers
+    /// would go nowhere.
     pub async fn command(&self, command: Command) {
         // A node that has ended has nothing to be commanded.
         let _ = self.requests.send(Request::Command(command)).await;
@@ -328,6 +354,9 @@ impl NodeHandle {
         self.address
     }
 }
+
+/// In the place of a number that the shell gives.
+const UNNUMBERED: RequestId = RequestId(0);
 
 /// What is said of an append that a node took and did not answer before it ended.
 fn unknown(space: SpaceId) -> Outcome {

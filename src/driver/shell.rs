@@ -213,23 +213,15 @@ impl<H: Host> Shell<H> {
                 }
                 Ok(())
             }
-            Request::Read { space, from, entries_max, bytes_max, reply } => {
+            Request::Ask { command, reply } => {
                 let request = self.replies.open(1, reply);
-                self.handle(now, Event::Command(Command::Read { space, request, from, entries_max, bytes_max }))
+                self.handle(now, Event::Command(numbered(command, request)))
             }
             Request::Command(command) => {
-                let command = match command {
-                    // The number is the caller's invention and might be that of another's request.
-                    Command::Read { space, request: _, from, entries_max, bytes_max } => {
-                        Command::Read { space, request: self.replies.next(), from, entries_max, bytes_max }
-                    }
-                    Command::WaitFor { space, request: _, token, timeout } => {
-                        Command::WaitFor { space, request: self.replies.next(), token, timeout }
-                    }
-                    Command::PauseReplica { .. } | Command::ResumeReplica { .. } | Command::Shutdown => command,
-                };
-                self.handle(now, Event::Command(command))
+                let request = self.replies.next();
+                self.handle(now, Event::Command(numbered(command, request)))
             }
+            Request::Applied { space, sequence } => self.handle(now, Event::Applied { space, sequence }),
             Request::Status(reply) => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.core.status(now));
@@ -309,6 +301,17 @@ impl<H: Host> Shell<H> {
     }
 }
 
+/// The command under this number; the one that it carries is its sender's invention, and might be that of another's.
+fn numbered(command: Command, request: RequestId) -> Command {
+    match command {
+        Command::Read { space, request: _, from, entries_max, bytes_max } => {
+            Command::Read { space, request, from, entries_max, bytes_max }
+        }
+        Command::WaitFor { space, request: _, token, timeout } => Command::WaitFor { space, request, token, timeout },
+        Command::PauseReplica { .. } | Command::ResumeReplica { .. } | Command::Shutdown => command,
+    }
+}
+
 /// Answers a request that the core never saw.
 fn refuse(request: Request) {
     // Whoever asked may have gone.
@@ -317,10 +320,10 @@ fn refuse(request: Request) {
         Request::Append { appends, reply } => {
             let _ = reply.send(appends.iter().map(|_| shutdown()).collect());
         }
-        Request::Read { reply, .. } => {
+        Request::Ask { reply, .. } => {
             let _ = reply.send([shutdown()].into());
         }
-        Request::Command(_) | Request::Status(_) => {}
+        Request::Command(_) | Request::Applied { .. } | Request::Status(_) => {}
     }
 }
 

@@ -1,5 +1,8 @@
 //! Appends and reads across three nodes.
 
+use core::time::Duration;
+
+use engraft::core::action::TokenState;
 use engraft::core::{Ack, AppendError, Outcome};
 use engraft::types::{Sequence, SpaceName};
 
@@ -28,7 +31,7 @@ fn an_append_at_each_level_is_on_every_node() {
 fn appends_of_one_call_are_answered_in_its_order() {
     run(async {
         let cluster = Cluster::new();
-        let [primary, ..] = cluster.start_all().await;
+        let [primary, _second, _third] = cluster.start_all().await;
         let mut batch = (0..2_500).map(|number| request(&number.to_string(), Ack::Quorum)).collect::<Vec<_>>();
         batch[1_700].space = SpaceName::new("elsewhere").expect("a name").id();
         let outcomes = within("appends", primary.append(batch)).await;
@@ -41,7 +44,9 @@ fn appends_of_one_call_are_answered_in_its_order() {
                     sequence += 1;
                 }
                 Outcome::Failed(AppendError::UnknownSpace { .. }) => assert_eq!(number, 1_700),
-                other => panic!("{number}: {other}"),
+                Outcome::Unknown { .. } | Outcome::Resolved { .. } | Outcome::Failed(_) | Outcome::Entries { .. } => {
+                    panic!("{number}: {outcome}")
+                }
             }
         }
     });
@@ -51,7 +56,7 @@ fn appends_of_one_call_are_answered_in_its_order() {
 fn appends_of_many_callers_all_arrive() {
     run(async {
         let cluster = Cluster::new();
-        let [primary, ..] = cluster.start_all().await;
+        let [primary, _second, _third] = cluster.start_all().await;
         let callers = (0..20).map(|caller| {
             let primary = primary.clone();
             tokio::spawn(async move {
@@ -128,5 +133,23 @@ fn a_primary_goes_on_in_a_higher_epoch_after_its_restart() {
         assert!(after.epoch > before.epoch, "{before} then {after}");
         caught_up(&second, after.sequence).await;
         assert_eq!(payloads(&second).await, ["before", "after"]);
+    });
+}
+
+#[test]
+fn a_token_tells_what_became_of_its_append() {
+    run(async {
+        let cluster = Cluster::new();
+        let [primary, third] = cluster.start_without_n2().await;
+        third.shutdown().await;
+        let token = append(&primary, "alone", Ack::Local).await;
+        let resolved = |state| Outcome::Resolved { token, state };
+        assert_eq!(primary.wait_for(token, Duration::ZERO).await, resolved(TokenState::Pending));
+        let waiting = tokio::spawn({
+            let primary = primary.clone();
+            async move { primary.wait_for(token, Duration::from_secs(20)).await }
+        });
+        let _third = cluster.start(N3).await;
+        assert_eq!(waiting.await.expect("it is answered"), resolved(TokenState::Committed));
     });
 }

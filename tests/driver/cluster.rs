@@ -1,9 +1,9 @@
 //! Three nodes with one space between them, whose primary is n1.
 
-use std::collections::BTreeMap;
-use std::future::Future;
+use alloc::collections::BTreeMap;
+use core::future::Future;
+use core::time::Duration;
 use std::net::TcpListener;
-use std::time::Duration;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Notice, Outcome, ReplicationConfig, SpaceConfig, SpaceStatus};

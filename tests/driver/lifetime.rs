@@ -1,6 +1,6 @@
 //! How nodes start and end.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use engraft::core::{Ack, AppendError, Notice, Outcome};
 use engraft::driver::tokio_host::TokioHost;
@@ -37,7 +37,7 @@ fn what_comes_after_a_shutdown_is_refused() {
         let mut notices = primary.notices();
         within("the shutdown", primary.shutdown()).await;
         let shutdown = Outcome::Failed(AppendError::Shutdown);
-        assert_eq!(primary.append(vec![request("late", Ack::Local)]).await, [shutdown.clone()]);
+        assert_eq!(primary.append(vec![request("late", Ack::Local)]).await, core::slice::from_ref(&shutdown));
         assert_eq!(primary.read(space(), Sequence(1), 1, 1).await, shutdown);
         within("another shutdown", primary.shutdown()).await;
         within("the end of the notices", async { while notices.recv().await != Err(RecvError::Closed) {} }).await;
@@ -84,7 +84,7 @@ fn dropping_the_last_handle_shuts_the_node_down() {
 fn an_append_whose_caller_left_is_not_taken_back() {
     run(async {
         let cluster = Cluster::new();
-        let [primary, ..] = cluster.start_all().await;
+        let [primary, _second, _third] = cluster.start_all().await;
         let impatient = primary.append(vec![request("handed over", Ack::All)]);
         // It is polled once, which hands it over, and is dropped before its answer can be there.
         assert!(tokio::time::timeout(Duration::ZERO, impatient).await.is_err());
@@ -140,7 +140,7 @@ fn the_chosen_port_is_told() {
 fn a_subscriber_hears_the_commit() {
     run(async {
         let cluster = Cluster::new();
-        let [primary, ..] = cluster.start_all().await;
+        let [primary, _second, _third] = cluster.start_all().await;
         let mut notices = primary.notices();
         let token = append(&primary, "heard", Ack::Quorum).await;
         within("the notice", async {

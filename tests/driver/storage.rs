@@ -51,6 +51,7 @@ fn a_failed_fsync_stops_the_space_and_nothing_more_is_acknowledged() {
         let cluster = Cluster::new();
         let (disk, [primary, second, _third]) = start_all(&cluster, N1).await;
         let last = append(&primary, "synced", Ack::All).await.sequence;
+        caught_up(&second, last).await;
         let mut notices = primary.notices();
         disk.fail_next_sync();
         let outcomes = within("an answer", primary.append(vec![request("not synced", Ack::Local)])).await;
@@ -62,7 +63,6 @@ fn a_failed_fsync_stops_the_space_and_nothing_more_is_acknowledged() {
         assert_eq!(outcomes, [Outcome::Failed(AppendError::Stopped(reason.clone()))]);
         let shown = status(&primary).await;
         assert_eq!((shown.role, shown.stopped), (Role::Stopped, Some(reason.to_string())));
-        caught_up(&second, last).await;
         assert_eq!(payloads(&second).await.first().map(String::as_str), Some("synced"));
         within("the shutdown", primary.shutdown()).await;
         assert_eq!(primary.failure(), None);
@@ -73,7 +73,7 @@ fn a_failed_fsync_stops_the_space_and_nothing_more_is_acknowledged() {
 fn a_full_disk_stops_the_space_and_says_so() {
     run(async {
         let cluster = Cluster::new();
-        let (disk, [primary, ..]) = start_all(&cluster, N1).await;
+        let (disk, [primary, _second, _third]) = start_all(&cluster, N1).await;
         append(&primary, "fits", Ack::All).await;
         let mut notices = primary.notices();
         disk.fill(Some(disk.bytes_used()));

@@ -1,7 +1,7 @@
 //! A cluster of three in one space, and what stories do with it.
 
+use alloc::collections::BTreeMap;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Outcome, ReplicationConfig, SpaceConfig, SpaceStatus};
