@@ -288,7 +288,7 @@ pub(super) fn module_files(path: &str) -> Vec<Fault> {
 /// Words of the place where this was written: a reader elsewhere has no use for them.
 const WORKSHOP: &[&str] = &[
     "/work/",
-    "/tmp/engraft",
+    "/tmp/engraft/",
     "/tmp/bash",
     "/root/",
     "/home/",
