@@ -9,8 +9,6 @@ mod names;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 
-extern crate alloc;
-
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -200,6 +198,21 @@ impl SimDisk {
         let mut state = self.lock();
         let Some(number) = state.names.file(path) else { return false };
         state.files.get_mut(&number).is_some_and(|file| file.rot(offset, bit))
+    }
+
+    /// Turns one bit of the file of that number. False where there is no such byte.
+    pub fn rot_file(&self, file: FileNumber, offset: u64, bit: u8) -> bool {
+        self.lock().files.get_mut(&file).is_some_and(|inode| inode.rot(offset, bit))
+    }
+
+    /// Puts zeros in the place of bytes, durably and behind the back of whoever has the file open.
+    pub fn zero(&self, path: &Path, offset: u64, bytes: usize) -> bool {
+        let mut state = self.lock();
+        let Some(number) = state.names.file(path) else { return false };
+        let Some(file) = state.files.get_mut(&number) else { return false };
+        file.write(&[IoSlice::new(&vec![0; bytes])], offset, bytes as u64);
+        file.sync();
+        true
     }
 
     /// A copy that shares nothing with this one: what happens to it happens to it alone.

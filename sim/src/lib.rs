@@ -8,6 +8,23 @@ extern crate alloc;
 
 pub mod disk;
 pub mod draws;
+pub mod mark;
+pub mod render;
+pub mod run;
+pub mod scenario;
+pub mod trace;
+
+mod check;
+mod clock;
+mod history;
+mod net;
+mod queue;
+mod storage;
+mod world;
+
+pub use check::{Invariant, Violation};
+pub use run::{Report, Watch, run};
+pub use scenario::Scenario;
 
 #[cfg(madsim)]
 pub mod madsim_host;

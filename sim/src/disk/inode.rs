@@ -2,8 +2,6 @@
 
 use std::io::IoSlice;
 
-extern crate alloc;
-
 use alloc::collections::BTreeMap;
 
 use crate::draws::{draw, draw_below, purpose};

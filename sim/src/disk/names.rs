@@ -3,8 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-extern crate alloc;
-
 use alloc::collections::BTreeMap;
 
 use super::FileNumber;

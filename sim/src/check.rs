@@ -1,0 +1,221 @@
+//! The invariants as named checks over the nodes' bytes, the wire and the clients' history.
+//!
+//! Architecture Invariant: no check believes what a core says of itself.
+//! What a node has is what the bytes on its disk say; what it says to others is judged against them.
+
+mod claims;
+mod invariant;
+mod log;
+mod opening;
+mod universe;
+
+use engraft::types::{ClusterId, FsyncMode, NodeId, Sequence, SpaceId, SpaceName, Time};
+
+use crate::disk::{DiskChange, SimDisk};
+use crate::history::WrittenOperations;
+use crate::queue::NodeIndex;
+use crate::scenario::{Scenario, SpacePlan};
+
+pub use invariant::{Invariant, Violation};
+pub(crate) use log::{Damage, DiskLog};
+pub(crate) use universe::Universe;
+
+/// A space's place in the scenario's list.
+pub(crate) type SpaceIndex = usize;
+
+/// All checks.
+#[derive(Debug)]
+pub(crate) struct Checks {
+    pub(crate) spaces: Vec<SpaceChecks>,
+    pub(crate) violation: Option<Violation>,
+    /// Where each operation of a client stands.
+    pub(crate) operations: WrittenOperations,
+    now: Time,
+    changes: Vec<DiskChange>,
+}
+
+/// What is known of one space from the outside.
+#[derive(Debug)]
+pub(crate) struct SpaceChecks {
+    pub(crate) id: SpaceId,
+    pub(crate) name: SpaceName,
+    pub(crate) primary: NodeIndex,
+    pub(crate) voters: Vec<NodeIndex>,
+    fsync: FsyncMode,
+    pub(crate) universe: Universe,
+    /// By node.
+    pub(crate) logs: Vec<DiskLog>,
+    views: Vec<claims::View>,
+    /// The highest sequence that was answered to any client.
+    pub(crate) answered_max: Sequence,
+}
+
+impl Checks {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let cluster = scenario.cluster();
+        let nodes = usize::from(scenario.nodes);
+        let spaces = scenario.spaces.iter().map(|plan| SpaceChecks::new(plan, cluster, nodes)).collect();
+        Self { spaces, violation: None, operations: WrittenOperations::default(), now: Time::ZERO, changes: Vec::new() }
+    }
+
+    pub(crate) fn at(&mut self, now: Time) {
+        self.now = now;
+    }
+
+    /// The place of a space; spaces are few, or their ids are met in runs.
+    pub(crate) fn space(&self, id: SpaceId) -> Option<SpaceIndex> {
+        self.spaces.iter().position(|space| space.id == id)
+    }
+
+    /// Notes the first violation; later ones follow from it.
+    pub(crate) fn violated(
+        &mut self,
+        invariant: Invariant,
+        node: Option<NodeIndex>,
+        space: Option<SpaceIndex>,
+        what: impl FnOnce() -> String,
+    ) {
+        if self.violation.is_none() {
+            self.violation = Some(Violation {
+                invariant,
+                at: self.now,
+                node: node.map(node_id),
+                space: space.and_then(|space| self.spaces.get(space)).map(|space| space.name.clone()),
+                what: what(),
+            });
+        }
+    }
+
+    fn require(
+        &mut self,
+        holds: bool,
+        invariant: Invariant,
+        node: NodeIndex,
+        space: SpaceIndex,
+        what: impl FnOnce() -> String,
+    ) {
+        if !holds {
+            self.violated(invariant, Some(node), Some(space), what);
+        }
+    }
+
+    /// Takes in what a node's disk was asked to do since the last call.
+    pub(crate) fn disk_changed(&mut self, node: NodeIndex, disk: &SimDisk) {
+        let mut changes = core::mem::take(&mut self.changes);
+        disk.take_changes(&mut changes);
+        for change in &changes {
+            self.disk_change(node, disk, change);
+        }
+        changes.clear();
+        self.changes = changes;
+    }
+
+    fn disk_change(&mut self, node: NodeIndex, disk: &SimDisk, change: &DiskChange) {
+        match change {
+            DiskChange::Created { file, path } | DiskChange::Renamed { file, path } => {
+                if let Some((space, first)) = self.segment_of(path) {
+                    self.spaces[space].logs[node].add_segment(*file, first);
+                }
+            }
+            DiskChange::Written { file, offset, bytes } => {
+                self.each_log_with(node, *file, |checks, space| {
+                    checks.parse(node, space, disk, *file, *offset, *bytes)
+                });
+            }
+            DiskChange::Resized { file, size } => {
+                self.each_log_with(node, *file, |checks, space| checks.parse(node, space, disk, *file, *size, 0));
+            }
+            DiskChange::Synced { file, honest } => {
+                if *honest {
+                    self.each_log_with(node, *file, |checks, space| {
+                        checks.spaces[space].logs[node].synced(*file, disk)
+                    });
+                }
+            }
+            DiskChange::DirectorySynced { .. } => {
+                for space in &mut self.spaces {
+                    space.logs[node].names_synced(disk);
+                }
+            }
+            DiskChange::Removed { file } => {
+                self.each_log_with(node, *file, |checks, space| {
+                    let gone = checks.spaces[space].logs[node].remove_segment(*file);
+                    checks.dropped(node, space, gone);
+                });
+            }
+        }
+    }
+
+    fn each_log_with(&mut self, node: NodeIndex, file: crate::disk::FileNumber, act: impl Fn(&mut Self, SpaceIndex)) {
+        let found = self.spaces.iter().position(|space| space.logs[node].has(file));
+        if let Some(space) = found {
+            act(self, space);
+        }
+    }
+
+    /// The space and the first sequence of a segment file; `None` for other files.
+    fn segment_of(&self, path: &std::path::Path) -> Option<(SpaceIndex, Sequence)> {
+        let name = path.file_name()?.to_str()?;
+        let digits = name.strip_prefix("wal-")?.strip_suffix(".log")?;
+        let first = u64::from_str_radix(digits, 16).ok()?;
+        let directory = path.parent()?.file_name()?.to_str()?;
+        let space = self.spaces.iter().position(|space| space.is_directory(directory))?;
+        Some((space, Sequence(first)))
+    }
+}
+
+impl SpaceChecks {
+    fn new(plan: &SpacePlan, cluster: ClusterId, nodes: usize) -> Self {
+        let id = plan.name.id();
+        Self {
+            id,
+            name: plan.name.clone(),
+            primary: node_index(plan.primary),
+            voters: plan.voters.iter().map(|voter| node_index(*voter)).collect(),
+            fsync: plan.fsync,
+            universe: Universe::default(),
+            logs: (0..nodes).map(|_| DiskLog::new(cluster, id)).collect(),
+            views: (0..nodes).map(|_| claims::View::default()).collect(),
+            answered_max: Sequence::ZERO,
+        }
+    }
+
+    fn is_directory(&self, name: &str) -> bool {
+        let hex = || self.id.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        name == self.name.as_str() || name == hex()
+    }
+
+    pub(crate) const fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
+
+    /// How far a node's log is durable in the sense of the space's fsync mode.
+    pub(crate) fn durable(&self, node: NodeIndex) -> Sequence {
+        match self.fsync {
+            FsyncMode::PerWrite | FsyncMode::PerBatch => self.logs[node].durable_end(),
+            FsyncMode::Timer | FsyncMode::None => self.logs[node].end(),
+        }
+    }
+
+    /// How many voters have the entry that stands at `sequence` on `node`, durable.
+    pub(crate) fn holders(&self, node: NodeIndex, sequence: Sequence) -> usize {
+        let Some(record) = self.logs[node].record(sequence) else { return 0 };
+        let holds = |voter: &&NodeIndex| {
+            self.durable(**voter) >= sequence
+                && self.logs[**voter]
+                    .record(sequence)
+                    .is_some_and(|other| other.epoch == record.epoch && other.chain == record.chain)
+        };
+        self.voters.iter().filter(holds).count()
+    }
+}
+
+/// The place of a node in the world's list.
+pub(crate) fn node_index(node: NodeId) -> NodeIndex {
+    usize::from(node.0.saturating_sub(1))
+}
+
+/// The id of the node at a place.
+pub(crate) fn node_id(node: NodeIndex) -> NodeId {
+    NodeId(u16::try_from(node + 1).unwrap_or(u16::MAX))
+}

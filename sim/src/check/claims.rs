@@ -1,0 +1,387 @@
+//! What nodes say to each other and to clients, judged against the bytes on the disks.
+
+use engraft::core::{Ack, Outcome, Role};
+use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch};
+use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
+
+use super::log::{Dropped, Parsed};
+use super::universe::Known;
+use super::{Checks, Invariant, SpaceIndex, node_id, node_index};
+use crate::disk::{FileNumber, SimDisk};
+use crate::history::{Operation, OperationState};
+use crate::queue::NodeIndex;
+
+/// What one node has said about one space.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// The highest epoch that it has accepted before others; it holds over restarts.
+    pub(super) exposed: Epoch,
+    /// The highest commit that it has named in this life.
+    pub(super) claimed: Sequence,
+    /// The epoch in which it is primary in this life.
+    pub(super) primary: Option<Epoch>,
+    /// The highest sequence that it acknowledged, in any life.
+    pub(super) acked: Sequence,
+    /// Whether it was told that its storage failed, in this life.
+    pub(super) storage_failed: bool,
+    /// Whether it lost everything and goes by the same id.
+    pub(super) wiped: bool,
+    /// The epochs in which it was primary in earlier lives.
+    pub(super) earlier: Vec<Epoch>,
+}
+
+impl Checks {
+    /// Reads what a write made of a log file.
+    pub(super) fn parse(
+        &mut self,
+        node: NodeIndex,
+        space: SpaceIndex,
+        disk: &SimDisk,
+        file: FileNumber,
+        at: u64,
+        _bytes: u64,
+    ) {
+        let mut parsed = Parsed::default();
+        let log = &mut self.spaces[space].logs[node];
+        disk.with_bytes(file, |bytes| log.parse(file, at, bytes, &mut parsed));
+        let excused = log.damage.anything || log.damage.rotten.is_some();
+        if let Some((expected, found)) = parsed.misplaced
+            && !excused
+        {
+            self.violated(Invariant::S3, Some(node), Some(space), || {
+                format!("{found} was written where {expected} belongs")
+            });
+        }
+        if let Some(sequence) = parsed.broken_chain {
+            self.violated(Invariant::S3, Some(node), Some(space), || format!("{sequence} does not continue the chain"));
+        }
+        self.dropped(node, space, parsed.dropped);
+        if let Some((first, count)) = parsed.new {
+            for sequence in first.0..first.0 + count as u64 {
+                self.entry_written(node, space, Sequence(sequence));
+            }
+        }
+    }
+
+    fn entry_written(&mut self, node: NodeIndex, space: SpaceIndex, sequence: Sequence) {
+        let at = &self.spaces[space];
+        let Some(record) = at.logs[node].record(sequence).copied() else { return };
+        let known = Known::from(&record);
+        match at.universe.known(record.epoch, sequence) {
+            Some(other) if other == known => {}
+            Some(_) => self.violated(Invariant::S4, Some(node), Some(space), || {
+                format!("{}{sequence} was written with other bytes than elsewhere", record.epoch)
+            }),
+            None => {
+                self.require(node_index(record.epoch.owner()) == node, Invariant::S3, node, space, || {
+                    format!("{}{sequence} was made by another node than its epoch's", record.epoch)
+                });
+                self.spaces[space].universe.learn(sequence, known);
+                self.operation_written(
+                    node,
+                    space,
+                    record.key,
+                    Token { space: self.spaces[space].id, epoch: record.epoch, sequence },
+                );
+            }
+        }
+    }
+
+    fn operation_written(&mut self, node: NodeIndex, space: SpaceIndex, key: u64, token: Token) {
+        match self.operations.written(key, token) {
+            Ok(()) => {}
+            Err(Some(earlier)) => self.violated(Invariant::S28, Some(node), Some(space), || {
+                format!("one operation stands at {} and at {}", earlier.sequence, token.sequence)
+            }),
+            Err(None) => self.violated(Invariant::S15, Some(node), Some(space), || {
+                format!("{} holds an operation that was answered as failed", token.sequence)
+            }),
+        }
+    }
+
+    pub(super) fn dropped(&mut self, node: NodeIndex, space: SpaceIndex, dropped: Option<Dropped>) {
+        let Some(dropped) = dropped else { return };
+        let at = &self.spaces[space];
+        let damage = at.logs[node].damage;
+        let Some(durable_last) = dropped.durable_last else { return };
+        if damage.anything || damage.rotten.is_some_and(|rotten| rotten <= durable_last) {
+            return;
+        }
+        let committed = at.universe.committed();
+        if dropped.first <= committed {
+            self.violated(Invariant::S8, Some(node), Some(space), || {
+                format!("{}{} to {} are gone, and {committed} is committed", dropped.epoch, dropped.first, dropped.last)
+            });
+        } else {
+            self.violated(Invariant::S5, Some(node), Some(space), || {
+                format!("{}{} to {durable_last} were durable and are gone", dropped.epoch, dropped.first)
+            });
+        }
+    }
+
+    /// A node sends a message.
+    pub(crate) fn message_sent(&mut self, node: NodeIndex, message: &Message) {
+        match message {
+            Message::Batch(batch) => self.batch_sent(node, batch),
+            Message::Ack(ack) => self.ack_sent(node, ack),
+            Message::Refusal(refusal) => {
+                if let (RefusalReason::Stale { promised }, Some(space)) = (&refusal.reason, self.space(refusal.space)) {
+                    self.exposes(node, space, *promised);
+                }
+            }
+            Message::Heartbeat(heartbeat) => {
+                for commit in &heartbeat.commits {
+                    self.claims(node, commit.space, Some(commit.epoch), commit.commit);
+                }
+            }
+            Message::Echo(echo) => {
+                for commit in &echo.commits {
+                    self.claims(node, commit.space, None, commit.commit);
+                }
+            }
+            Message::Hello(_) | Message::Welcome(_) | Message::Goodbye(_) | Message::SpaceHello(_) => {}
+        }
+    }
+
+    fn batch_sent(&mut self, node: NodeIndex, batch: &ReplicationBatch) {
+        let header = &batch.header;
+        let Some(space) = self.space(header.space) else { return };
+        self.require(node_index(header.epoch.owner()) == node, Invariant::S1, node, space, || {
+            format!("ships in {}", header.epoch)
+        });
+        self.exposes(node, space, header.epoch);
+        if let Some(last) = batch.entries.last() {
+            self.ships_own(node, space, last);
+        }
+        self.claims(node, header.space, Some(header.epoch), header.commit);
+    }
+
+    /// What is shipped is what stands in the sender's log.
+    fn ships_own(&mut self, node: NodeIndex, space: SpaceIndex, last: &Entry) {
+        let position = last.position();
+        let own = self.spaces[space].logs[node].record(position.sequence);
+        let agrees = own.is_none_or(|own| own.epoch == position.epoch && own.chain == position.chain);
+        self.require(agrees, Invariant::S4, node, space, || format!("ships another {position} than it has"));
+    }
+
+    fn ack_sent(&mut self, node: NodeIndex, ack: &ReplicationAck) {
+        let Some(space) = self.space(ack.space) else { return };
+        self.exposes(node, space, ack.epoch);
+        let at = &mut self.spaces[space];
+        let durable = at.durable(node);
+        at.views[node].acked = at.views[node].acked.max(ack.durable);
+        let failed = at.views[node].storage_failed;
+        let lying = at.logs[node].damage.anything;
+        self.require(durable >= ack.durable || lying, Invariant::S5, node, space, || {
+            format!("acknowledges {} and has {durable} durable", ack.durable)
+        });
+        self.require(!failed, Invariant::S5, node, space, || {
+            format!("acknowledges {} after its storage failed", ack.durable)
+        });
+        let at = &self.spaces[space];
+        let primary = node_index(ack.epoch.owner());
+        let theirs = at.logs.get(primary).and_then(|log| log.record(ack.durable));
+        let ours = at.logs[node].record(ack.durable);
+        let agree = match (ours, theirs) {
+            (Some(ours), Some(theirs)) => ours.epoch == theirs.epoch && ours.chain == theirs.chain,
+            _ => true,
+        };
+        self.require(agree, Invariant::S4, node, space, || {
+            format!("acknowledges another {} than the primary's", ack.durable)
+        });
+        self.claims(node, ack.space, None, ack.commit);
+    }
+
+    /// A node shows that it goes by an epoch.
+    fn exposes(&mut self, node: NodeIndex, space: SpaceIndex, epoch: Epoch) {
+        let view = &mut self.spaces[space].views[node];
+        let before = view.exposed;
+        view.exposed = before.max(epoch);
+        self.require(epoch >= before, Invariant::S2, node, space, || format!("goes by {epoch} after {before}"));
+    }
+
+    /// A node names a commit. `epoch` is its own where it is the primary.
+    pub(crate) fn claims(&mut self, node: NodeIndex, id: SpaceId, epoch: Option<Epoch>, commit: Sequence) {
+        let Some(space) = self.space(id) else { return };
+        let view = &mut self.spaces[space].views[node];
+        if commit == view.claimed {
+            return;
+        }
+        let before = view.claimed;
+        view.claimed = before.max(commit);
+        // A replica's answers pass on what it was told; only a primary's own word must never step back.
+        self.require(commit > before || epoch.is_none(), Invariant::S7, node, space, || {
+            format!("names commit {commit} after {before}")
+        });
+        if commit > self.spaces[space].universe.committed() {
+            self.commit_advances(node, space, epoch, commit);
+        } else {
+            self.commit_agrees(node, space, commit);
+        }
+    }
+
+    fn commit_advances(&mut self, node: NodeIndex, space: SpaceIndex, epoch: Option<Epoch>, commit: Sequence) {
+        let at = &self.spaces[space];
+        let record = at.logs[node].record(commit).copied();
+        let (holders, voters, majority) = (at.holders(node, commit), at.voters.len(), at.majority());
+        self.require(holders >= majority, Invariant::S7, node, space, || {
+            format!("names commit {commit}, which {holders} of {voters} voters have durable")
+        });
+        let Some(record) = record else { return };
+        if let Some(epoch) = epoch {
+            self.require(record.epoch == epoch, Invariant::S10, node, space, || {
+                format!("in {epoch} commits {}{commit}", record.epoch)
+            });
+        }
+        let at = &self.spaces[space];
+        let agrees = at.universe.committed_end().is_none_or(|(sequence, epoch, chain)| {
+            at.logs[node].record(sequence).is_some_and(|own| own.epoch == epoch && own.chain == chain)
+        });
+        self.require(agrees, Invariant::S7, node, space, || {
+            format!("commits {commit} past a prefix that is not the committed one")
+        });
+        self.spaces[space].universe.commit(commit, record.epoch, record.chain);
+    }
+
+    fn commit_agrees(&mut self, node: NodeIndex, space: SpaceIndex, commit: Sequence) {
+        let at = &self.spaces[space];
+        let own = at.logs[node].record(commit);
+        let other = at.logs[at.primary].record(commit);
+        let agrees = match (own, other) {
+            (Some(own), Some(other)) => own.epoch == other.epoch && own.chain == other.chain,
+            _ => true,
+        };
+        self.require(agrees, Invariant::S7, node, space, || format!("has another {commit} than the committed one"));
+    }
+
+    /// A node says that it has a role.
+    pub(crate) fn role_changed(&mut self, node: NodeIndex, id: SpaceId, role: Role, epoch: Epoch) {
+        let Some(space) = self.space(id) else { return };
+        match role {
+            Role::Primary => {}
+            Role::Opening | Role::Replica | Role::Stopped => return,
+        }
+        let at = &mut self.spaces[space];
+        at.views[node].primary = Some(epoch);
+        let before = at.views[node].earlier.contains(&epoch);
+        let complete = at.universe.committed_end().is_none_or(|(sequence, epoch, chain)| {
+            at.logs[node].record(sequence).is_some_and(|own| own.epoch == epoch && own.chain == chain)
+        });
+        let lying = at.logs[node].damage.anything;
+        self.require(node_index(epoch.owner()) == node, Invariant::S1, node, space, || {
+            format!("is primary of {epoch}")
+        });
+        self.require(!before, Invariant::S1, node, space, || format!("is primary of {epoch} again after a restart"));
+        self.require(complete || lying, Invariant::S6, node, space, || {
+            format!("is primary of {epoch} without every committed entry")
+        });
+    }
+
+    /// A client is answered.
+    pub(crate) fn replied(&mut self, node: NodeIndex, operation: &Operation, outcome: &Outcome) {
+        let space = operation.space;
+        match outcome {
+            Outcome::Appended { token } => {
+                self.token_tells_the_truth(node, operation, *token);
+                let level = operation.level;
+                self.level_holds(node, space, level, *token);
+                let at = &mut self.spaces[space];
+                at.answered_max = at.answered_max.max(token.sequence);
+            }
+            Outcome::Unknown { token, acked_by } => {
+                self.token_tells_the_truth(node, operation, *token);
+                for holder in acked_by {
+                    let at = &self.spaces[space];
+                    let holder = node_index(*holder);
+                    let holds = at.durable(holder) >= token.sequence || at.logs[holder].damage.anything;
+                    self.require(holds, Invariant::S15, node, space, || {
+                        format!("says that {} has {} durable", node_id(holder), token.sequence)
+                    });
+                }
+            }
+            Outcome::Failed(_) => {
+                let written = self.operations.failed(operation.key());
+                self.require(written.is_none(), Invariant::S15, node, space, || {
+                    format!("answers as failed what stands at {:?}", written.map(|token| token.sequence))
+                });
+            }
+            Outcome::Resolved { .. } => {}
+            Outcome::Entries { entries, commit } => self.read_is_committed(node, operation, entries, *commit),
+        }
+    }
+
+    fn token_tells_the_truth(&mut self, node: NodeIndex, operation: &Operation, token: Token) {
+        let space = operation.space;
+        let written = self.operations.find(operation.key());
+        let truth = written.is_none_or(|written| written == token);
+        self.require(truth, Invariant::S15, node, space, || {
+            format!("answers {} for what stands at {:?}", token.sequence, written.map(|token| token.sequence))
+        });
+        let floor = operation.floor;
+        self.require(token.sequence > floor, Invariant::S15, node, space, || {
+            format!("answers {} for an append that was asked for after {floor} was answered", token.sequence)
+        });
+    }
+
+    fn level_holds(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
+        let at = &self.spaces[space];
+        let sequence = token.sequence;
+        let record = at.logs[node].record(sequence);
+        let own = record.is_some_and(|record| record.epoch == token.epoch) && at.durable(node) >= sequence;
+        let lying = at.logs[node].damage.anything;
+        let failed = at.views[node].storage_failed;
+        let (holders, voters) = (at.holders(node, sequence), at.voters.len());
+        let needed = match level {
+            Ack::Local => 1,
+            Ack::Quorum => at.majority(),
+            Ack::All => voters,
+        };
+        self.require((own && !failed) || lying, Invariant::S5, node, space, || {
+            format!("answers {} without having it durable", token.sequence)
+        });
+        self.require(holders >= needed || level == Ack::Local, Invariant::S6, node, space, || {
+            format!("answers {sequence} at {level}, and {holders} of {voters} voters have it durable")
+        });
+    }
+
+    fn read_is_committed(&mut self, node: NodeIndex, operation: &Operation, entries: &[Entry], commit: Sequence) {
+        let space = operation.space;
+        let mut expected = operation.from.max(Sequence(1));
+        for entry in entries {
+            let position = entry.position();
+            let at = &self.spaces[space];
+            let known = at.universe.known(position.epoch, position.sequence);
+            let right = known
+                .is_some_and(|known| known.chain == position.chain && known.header_crc == entry.header.header_crc());
+            let committed = at.universe.committed();
+            self.require(position.sequence == expected && right, Invariant::S15, node, space, || {
+                format!("reads {position} where {expected} was asked for")
+            });
+            self.require(position.sequence <= committed.max(commit), Invariant::S7, node, space, || {
+                format!("gives out {position}, and {committed} is committed")
+            });
+            expected = expected.next();
+        }
+        let committed = self.spaces[space].universe.committed();
+        self.require(commit <= committed, Invariant::S7, node, space, || {
+            format!("reads with commit {commit}, and {committed} is committed")
+        });
+    }
+
+    /// A node is told that its storage failed.
+    pub(crate) fn storage_failed(&mut self, node: NodeIndex, id: SpaceId) {
+        if let Some(space) = self.space(id) {
+            self.spaces[space].views[node].storage_failed = true;
+        }
+    }
+
+    /// Every operation must be answered by now.
+    pub(crate) fn all_resolved(&mut self, operations: &[Operation]) {
+        let open = operations.iter().filter(|operation| operation.state == OperationState::Waiting).count();
+        if let Some(first) = operations.iter().find(|operation| operation.state == OperationState::Waiting) {
+            self.violated(Invariant::L8, Some(first.node), Some(first.space), || {
+                format!("{open} operations were never answered, the first asked at {}", first.asked)
+            });
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The invariants by number, and what a violation of one says.
+
+use core::fmt;
+
+use engraft::types::{NodeId, SpaceName, Time};
+
+macro_rules! invariants {
+    ($($name:ident $words:literal,)*) => {
+        /// An invariant of the design, by its number.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Invariant {
+            $(#[doc = $words] $name,)*
+        }
+
+        impl Invariant {
+            /// All that are checked.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Its number.
+            #[must_use]
+            pub const fn number(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// What it says.
+            #[must_use]
+            pub const fn words(self) -> &'static str {
+                match self { $(Self::$name => $words,)* }
+            }
+        }
+    };
+}
+
+invariants! {
+    S1 "at most one primary per epoch, and it is the epoch's owner; no role survives a restart",
+    S2 "the promised epoch never goes back, crashes included; promises are durable before they are answered",
+    S3 "only an epoch's primary creates its entries; sequences are contiguous",
+    S4 "equal epoch and sequence mean equal bytes, on every node",
+    S5 "an ack means that the entry is durable on the acknowledging node; none comes after a failed fsync",
+    S6 "an append answered at Quorum or All is durable on a majority or on all, and in the log of every later primary",
+    S7 "commit never goes back within a process's life; committed prefixes agree; only committed entries are given out",
+    S8 "a committed entry is never truncated",
+    S10 "commit advances only through an entry of the current epoch",
+    S15 "tokens tell the truth",
+    S18 "duplicated, reordered, stale and corrupt frames change no log, promise or commit",
+    S19 "a node that lost its memory is in no quorum",
+    S20 "corruption at or below the synced mark is never taken for a torn tail",
+    S23 "memory stays within the configured bounds",
+    S24 "state and applied sequence move together",
+    S26 "stale completions change nothing",
+    S28 "at most one entry per operation in any log",
+    L2 "a healed quorum makes progress within seconds",
+    L3 "every replica that the primary reaches converges",
+    L6 "catch-up ends",
+    L8 "every client operation resolves",
+    Halt "no node halts unless it was told to",
+}
+
+/// What is broken, where and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: Invariant,
+    /// When, in the world's time.
+    pub at: Time,
+    /// Where, where it is one node's doing.
+    pub node: Option<NodeId>,
+    /// In which space.
+    pub space: Option<SpaceName>,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} is broken at {}", self.invariant.number(), self.at)?;
+        if let Some(node) = self.node {
+            write!(formatter, " on {node}")?;
+        }
+        if let Some(space) = &self.space {
+            write!(formatter, " in {space}")?;
+        }
+        write!(formatter, ": {} ({})", self.what, self.invariant.words())
+    }
+}

@@ -1,0 +1,140 @@
+//! What a crash leaves, and what recovery makes of it.
+
+use engraft::core::SpaceOpened;
+use engraft::types::{Epoch, Sequence, SpaceName};
+
+use super::log::Parsed;
+use super::{Checks, Damage, Invariant, SpaceIndex};
+use crate::disk::SimDisk;
+use crate::queue::NodeIndex;
+
+impl Checks {
+    /// Reads all logs of a node again after its power failed: what is there now is what it has.
+    pub(crate) fn power_failed(&mut self, node: NodeIndex, disk: &SimDisk) {
+        for space in &mut self.spaces {
+            space.logs[node].clear();
+        }
+        for (path, file) in disk.paths() {
+            if let Some((space, first)) = self.segment_of(&path) {
+                self.spaces[space].logs[node].add_segment(file, first);
+            }
+        }
+        for space in 0..self.spaces.len() {
+            // Segments continue each other's chains, so they are read in order.
+            for (_, file) in self.files_of(node, space) {
+                let log = &mut self.spaces[space].logs[node];
+                let mut parsed = Parsed::default();
+                disk.with_bytes(file, |bytes| log.parse(file, 0, bytes, &mut parsed));
+                if let Some((first, count)) = parsed.new {
+                    self.survivors_are_known(node, space, first, count);
+                }
+            }
+            self.spaces[space].logs[node].all_durable();
+        }
+    }
+
+    /// Whether anything was done to a node's bytes behind its back.
+    pub(crate) fn is_damaged(&self, node: NodeIndex) -> bool {
+        self.spaces.iter().any(|space| space.logs[node].damage != Damage::default())
+    }
+
+    fn files_of(&self, node: NodeIndex, space: SpaceIndex) -> Vec<(Sequence, crate::disk::FileNumber)> {
+        self.spaces[space].logs[node].files()
+    }
+
+    fn survivors_are_known(&mut self, node: NodeIndex, space: SpaceIndex, first: Sequence, count: usize) {
+        for sequence in first.0..first.0 + count as u64 {
+            let at = &self.spaces[space];
+            let Some(record) = at.logs[node].record(Sequence(sequence)) else { continue };
+            let epoch = record.epoch;
+            let same = at.universe.known(epoch, Sequence(sequence)).is_some_and(|known| known == record.into());
+            self.require(same, Invariant::S4, node, space, || format!("a crash left an unknown {epoch}#{sequence}"));
+        }
+    }
+
+    /// A node's disk is new.
+    pub(crate) fn wiped(&mut self, node: NodeIndex) {
+        for space in &mut self.spaces {
+            space.logs[node].clear();
+            space.logs[node].damage = Damage { rotten: None, anything: true };
+            let view = &mut space.views[node];
+            view.exposed = Epoch::ZERO;
+            view.wiped = true;
+            view.acked = Sequence::ZERO;
+        }
+    }
+
+    /// Nothing that a node's disk says is durable can be trusted any more.
+    pub(crate) fn untrusted(&mut self, node: NodeIndex) {
+        for space in &mut self.spaces {
+            space.logs[node].damage.anything = true;
+        }
+    }
+
+    /// A bit of an entry has turned.
+    pub(crate) fn rotted(&mut self, node: NodeIndex, space: SpaceIndex, sequence: Sequence) {
+        let damage = &mut self.spaces[space].logs[node].damage;
+        damage.rotten = Some(damage.rotten.map_or(sequence, |lowest| lowest.min(sequence)));
+    }
+
+    /// A process begins; nothing that it said in its last life as a process binds it, save promises.
+    pub(crate) fn process_begins(&mut self, node: NodeIndex) {
+        for space in &mut self.spaces {
+            let view = &mut space.views[node];
+            view.claimed = Sequence::ZERO;
+            view.storage_failed = false;
+            let ended = view.primary.take();
+            view.earlier.extend(ended);
+        }
+    }
+
+    /// Recovery opened a space. `durable` is what was durable when the process before it ended.
+    pub(crate) fn opened(
+        &mut self,
+        node: NodeIndex,
+        opened: &SpaceOpened,
+        durable: Sequence,
+        durable_before: Sequence,
+    ) {
+        let Some(space) = self.space(opened.name.id()) else { return };
+        let at = &mut self.spaces[space];
+        let log = &at.logs[node];
+        let damage = log.damage;
+        let exposed = at.views[node].exposed;
+        let end = opened.end;
+        let own = log.record(end.sequence).map(|record| (record.epoch, record.chain));
+        let agrees = end.sequence == Sequence::ZERO || own == Some((end.epoch, end.chain));
+        self.require(opened.promise >= exposed || damage.anything, Invariant::S2, node, space, || {
+            format!("comes back with the promise {} after it went by {exposed}", opened.promise)
+        });
+        if damage.anything {
+            return;
+        }
+        match damage.rotten {
+            Some(rotten) => {
+                self.require(rotten > durable_before && end.sequence < rotten, Invariant::S20, node, space, || {
+                    format!(
+                        "opens with {} although {rotten} is rotten and {durable_before} is known to be synced",
+                        end.sequence
+                    )
+                })
+            }
+            None => self.require(end.sequence >= durable, Invariant::S5, node, space, || {
+                format!("comes back with {} where {durable} was durable", end.sequence)
+            }),
+        }
+        self.require(agrees, Invariant::S4, node, space, || format!("opens with {end}, which its bytes do not say"));
+        // What opening left is durable, and a rotten end that was cut is gone.
+        self.spaces[space].logs[node].damage = Damage::default();
+    }
+
+    /// Recovery could not open a space.
+    pub(crate) fn open_failed(&mut self, node: NodeIndex, name: &SpaceName, excused: bool, words: &str) {
+        let Some(space) = self.space(name.id()) else { return };
+        let damage = self.spaces[space].logs[node].damage;
+        let reason = excused || damage.anything || damage.rotten.is_some();
+        self.require(reason, Invariant::S5, node, space, || {
+            format!("cannot be opened although nothing is wrong: {words}")
+        });
+    }
+}

@@ -1,0 +1,80 @@
+//! Every entry that any node ever wrote, and which of them are committed.
+
+use alloc::collections::BTreeMap;
+
+use engraft::types::{Epoch, Sequence};
+
+use super::log::Record;
+
+/// Every entry of a space that any node ever wrote.
+#[derive(Debug, Default)]
+pub(crate) struct Universe {
+    /// By sequence less one: the entry that was seen there first.
+    first: Vec<Option<Known>>,
+    /// Others of the same sequence.
+    others: BTreeMap<(Sequence, Epoch), Known>,
+    committed: Sequence,
+    /// The entry at the committed end: its chain stands for all before it.
+    committed_end: Option<(Sequence, Epoch, u32)>,
+}
+
+/// What two nodes must agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) epoch: Epoch,
+    pub(crate) chain: u32,
+    pub(crate) header_crc: u32,
+    pub(crate) payload_crc: u32,
+}
+
+impl From<&Record> for Known {
+    fn from(record: &Record) -> Self {
+        Self {
+            epoch: record.epoch,
+            chain: record.chain,
+            header_crc: record.header_crc,
+            payload_crc: record.payload_crc,
+        }
+    }
+}
+
+impl Universe {
+    /// What is known of the entry of this epoch and sequence.
+    pub(crate) fn known(&self, epoch: Epoch, sequence: Sequence) -> Option<Known> {
+        match self.first.get(index(sequence)).copied().flatten() {
+            Some(known) if known.epoch == epoch => Some(known),
+            _ => self.others.get(&(sequence, epoch)).copied(),
+        }
+    }
+
+    pub(crate) fn learn(&mut self, sequence: Sequence, known: Known) {
+        let at = index(sequence);
+        if self.first.len() <= at {
+            self.first.resize(at + 1, None);
+        }
+        match self.first.get_mut(at) {
+            Some(place @ None) => *place = Some(known),
+            Some(Some(_)) | None => {
+                self.others.insert((sequence, known.epoch), known);
+            }
+        }
+    }
+
+    pub(crate) const fn committed(&self) -> Sequence {
+        self.committed
+    }
+
+    /// The last entry known to be committed: sequence, epoch, chain.
+    pub(crate) const fn committed_end(&self) -> Option<(Sequence, Epoch, u32)> {
+        self.committed_end
+    }
+
+    pub(crate) const fn commit(&mut self, sequence: Sequence, epoch: Epoch, chain: u32) {
+        self.committed = sequence;
+        self.committed_end = Some((sequence, epoch, chain));
+    }
+}
+
+fn index(sequence: Sequence) -> usize {
+    usize::try_from(sequence.0.saturating_sub(1)).unwrap_or(usize::MAX)
+}

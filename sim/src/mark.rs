@@ -1,0 +1,134 @@
+//! Marks: rare paths by name, counted, so that a bulk run can tell which of them it never took.
+
+macro_rules! marks {
+    ($($name:ident $rare:ident $words:literal,)*) => {
+        /// A path that runs are to take now and then.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mark {
+            $(#[doc = $words] $name,)*
+        }
+
+        impl Mark {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Its name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// What happened where it was reached.
+            #[must_use]
+            pub const fn words(self) -> &'static str {
+                match self { $(Self::$name => $words,)* }
+            }
+
+            /// Whether a bulk run may miss it.
+            #[must_use]
+            pub const fn is_rare(self) -> bool {
+                match self { $(Self::$name => marks!(@$rare),)* }
+            }
+        }
+    };
+    (@rare) => { true };
+    (@usual) => { false };
+}
+
+marks! {
+    UnsyncedLost usual "the power failed while something was unsynced",
+    CrashBetweenWriteAndSync usual "a node died between a write and its sync",
+    CrashBetweenSyncAndCompletion usual "a node died between a sync and its completion",
+    FaultDuringFault usual "a fault began while another one was in force",
+    PrimaryDied usual "a primary died",
+    ReplicaDied usual "a replica died",
+    NodeShutDown usual "a node shut down in order",
+    NodePaused usual "a node stood still",
+    FrameLost usual "a frame was lost",
+    FrameDuplicated usual "a frame came twice",
+    FrameReordered usual "a frame was overtaken",
+    FrameCorrupted usual "a bit of a frame was turned",
+    BytesSplit usual "bytes came in pieces",
+    BackPressure usual "bytes waited with the sender",
+    PartitionHeldBytes usual "a partition held bytes up",
+    DialHeardNothing usual "a dial was never answered",
+    DialRefused usual "a dial was refused",
+    LinkReset usual "a link was reset",
+    LinkHalfOpen usual "one side of a link forgot it",
+    SyncFailed usual "a sync failed",
+    DiskFilled usual "a disk was full",
+    RotFound rare "recovery found corruption",
+    RotRead rare "a read found corruption",
+    TornTailCut usual "recovery cut a torn end",
+    ReadFromWal usual "catch-up read from the log",
+    RefusedGap usual "a replica refused a batch behind a gap",
+    RefusedStale rare "a replica refused a batch of an older epoch",
+    RefusedDiverged rare "a replica refused a batch because the logs differ",
+    BreakerOpened usual "a breaker opened",
+    BreakerHalfOpened usual "a breaker half-opened",
+    BreakerClosed usual "a breaker closed",
+    ReplicaLagging usual "a replica fell behind",
+    ReplicaDegraded usual "a replica was degraded",
+    ReplicaFailed usual "a replica failed",
+    LagCritical usual "a lag was critical",
+    ReplicaPaused usual "an operator paused a replica",
+    AnsweredUnknown usual "an append was answered as unknown",
+    AnsweredOverloaded usual "an append was refused because too many waited",
+    AnsweredNotReady usual "an append came before the epoch was open",
+    AnsweredNotPrimary usual "an append went to a replica",
+    AnsweredStopped usual "an append went to a stopped space",
+    AskedDeadNode usual "a client asked a dead node",
+    LostWithNode usual "a client's node died before it answered",
+    EmptyPayload usual "an append had no bytes",
+    LargePayload usual "an append had 64 KiB or more",
+    ClockJumped usual "a clock jumped",
+    StaleCompletionIgnored usual "an old completion came twice",
+    WipedNodeRefused rare "a node that lost its memory was refused",
+    SpaceStopped usual "a space stopped",
+    ReadAnswered usual "a read was answered",
+}
+
+/// How often each mark was reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Marks {
+    counts: [u64; Mark::ALL.len()],
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self { counts: [0; Mark::ALL.len()] }
+    }
+}
+
+impl Marks {
+    /// Counts one.
+    pub fn hit(&mut self, mark: Mark) {
+        self.add(mark, 1);
+    }
+
+    /// Counts many.
+    pub fn add(&mut self, mark: Mark, count: u64) {
+        if let Some(place) = self.counts.get_mut(mark as usize) {
+            *place += count;
+        }
+    }
+
+    /// How often it was reached.
+    #[must_use]
+    pub fn count(&self, mark: Mark) -> u64 {
+        self.counts.get(mark as usize).copied().unwrap_or(0)
+    }
+
+    /// Adds another run's counts.
+    pub fn merge(&mut self, other: &Self) {
+        for (place, count) in self.counts.iter_mut().zip(other.counts) {
+            *place += count;
+        }
+    }
+
+    /// The marks that are not rare and were never reached.
+    #[must_use]
+    pub fn missed(&self) -> Vec<Mark> {
+        Mark::ALL.iter().copied().filter(|mark| !mark.is_rare() && self.count(*mark) == 0).collect()
+    }
+}

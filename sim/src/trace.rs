@@ -1,0 +1,116 @@
+//! The trace: what happened, one line each, structured enough to be folded and filtered.
+
+use alloc::collections::BTreeMap;
+use core::fmt;
+
+use engraft::types::{NodeId, SpaceId, SpaceName, Time};
+
+/// Whose line it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The world's: faults, phases.
+    World,
+    /// A node's.
+    Node(NodeId),
+    /// A client's, by the place of its load.
+    Client(usize),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::World => formatter.write_str("--"),
+            Self::Node(node) => node.fmt(formatter),
+            Self::Client(load) => write!(formatter, "c{}", load + 1),
+        }
+    }
+}
+
+/// What kind of line it is: a reader chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LineKind {
+    /// A fault, its end, or a phase. Nothing is folded over it.
+    Turn,
+    /// A notice that says that something changed for good: a role, a status, a breaker, a stop.
+    Milestone,
+    /// A link opened or closed.
+    Link,
+    /// The commit moved on.
+    Commit,
+    /// A client's operation.
+    Client,
+    /// What the network did to frames.
+    Network,
+    /// A message left.
+    Message,
+    /// Acks as the primary noticed them.
+    Acked,
+    /// An event of a core.
+    Event,
+    /// Any other action of a core.
+    Action,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When, in the world's time.
+    pub at: Time,
+    /// Whose.
+    pub subject: Subject,
+    /// What kind.
+    pub kind: LineKind,
+    /// The words, spaces by name.
+    pub text: String,
+}
+
+/// Where lines go, and the digest of everything that happened.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    lines: Option<Vec<Line>>,
+    names: BTreeMap<String, SpaceName>,
+    digest: u64,
+}
+
+impl Trace {
+    pub(crate) fn new(full: bool, spaces: impl Iterator<Item = (SpaceId, SpaceName)>) -> Self {
+        Self { lines: full.then(Vec::new), names: spaces.map(|(id, name)| (id.to_string(), name)).collect(), digest: 0 }
+    }
+
+    pub(crate) const fn is_on(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    pub(crate) fn push(&mut self, at: Time, subject: Subject, kind: LineKind, text: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(Line { at, subject, kind, text: name_spaces(text(), &self.names) });
+        }
+    }
+
+    /// Mixes what happened into the digest.
+    pub(crate) const fn mix(&mut self, value: u64) {
+        self.digest = (self.digest.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    pub(crate) const fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    pub(crate) fn into_lines(self) -> Vec<Line> {
+        self.lines.unwrap_or_default()
+    }
+}
+
+/// Puts names in the place of space ids (`~` and eight hex digits).
+fn name_spaces(text: String, names: &BTreeMap<String, SpaceName>) -> String {
+    if !text.contains('~') {
+        return text;
+    }
+    let mut named = text;
+    for (id, name) in names {
+        if named.contains(id.as_str()) {
+            named = named.replace(id.as_str(), name.as_str());
+        }
+    }
+    named
+}

@@ -1,0 +1,286 @@
+//! The world: a discrete-event loop around the real cores, the real codec and the real logs.
+
+mod answers;
+mod clients;
+mod faults;
+mod links;
+mod nodes;
+mod orders;
+mod phases;
+mod planted;
+
+use engraft::core::{Actions, Event, ReplicationCoordinator};
+use engraft::driver::wal_worker::WalWorker;
+use engraft::types::{Incarnation, LinkId, NodeId, Sequence, Time};
+use engraft::wire::WriteBuffer;
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::check::{Checks, node_id};
+use crate::clock::Clock;
+use crate::disk::SimDisk;
+use crate::history::Operation;
+use crate::mark::Marks;
+use crate::net::Net;
+use crate::queue::{NodeIndex, Occurrence, Queue, StorageStep};
+use crate::run::{Report, Watch};
+use crate::scenario::{FaultKind, Scenario};
+use crate::trace::{LineKind, Subject, Trace};
+
+use clients::Client;
+use planted::PlantedBugs;
+
+/// The world.
+pub(crate) struct World<'s> {
+    scenario: &'s Scenario,
+    now: Time,
+    queue: Queue,
+    nodes: Vec<Node>,
+    net: Net,
+    clients: Vec<Client>,
+    operations: Vec<Operation>,
+    checks: Checks,
+    marks: Marks,
+    trace: Trace,
+    bugs: PlantedBugs,
+    actions: Actions,
+    /// What the node that is being served sends, link by link.
+    outgoing: WriteBuffer,
+    frames: Vec<u32>,
+    completed: Vec<Event>,
+    events: u64,
+    wakes: u64,
+    /// Faults that began and have not ended.
+    in_force: Vec<bool>,
+    /// Clients ask for nothing new.
+    closing_time: bool,
+    /// No more faults begin.
+    healing: bool,
+    repeats_completions: bool,
+    waiting_bytes_max: u64,
+}
+
+/// A machine with a disk, and the process on it.
+struct Node {
+    id: NodeId,
+    disk: SimDisk,
+    disks: u32,
+    boot: u32,
+    life: u32,
+    clock: Clock,
+    offset_us: u64,
+    drift_ppm: i64,
+    process: Option<Process>,
+    /// Whether a dead process is not even refused: the power is off.
+    silent: bool,
+    /// Up to when it stays down by a fault; starts are ignored before.
+    down: u32,
+    pause: Option<u32>,
+    pauses: u32,
+    held: VecDeque<Occurrence>,
+    slow: u64,
+    steps: u64,
+    wiped: bool,
+    full: bool,
+    /// What a planted bug reports before its time.
+    completions: VecDeque<Event>,
+    old_completion: Option<Event>,
+    crashes: u64,
+    /// What was durable of each space when the last process ended: the end, and the one before it.
+    left: Vec<(Sequence, Sequence)>,
+}
+
+/// A process: a core, its storage, its links.
+struct Process {
+    core: ReplicationCoordinator,
+    wal: WalWorker<SimDisk>,
+    /// The step that is planned.
+    step: Option<StorageStep>,
+    links: BTreeMap<LinkId, u32>,
+    accepted: u64,
+    /// The earliest wake-up that is planned, in the world's time.
+    armed: Time,
+    told_to_stop: bool,
+    storage_failed: bool,
+}
+
+impl<'s> World<'s> {
+    pub(crate) fn new(scenario: &'s Scenario, watch: Watch) -> Self {
+        let names = scenario.spaces.iter().map(|space| (space.name.id(), space.name.clone()));
+        let mut world = Self {
+            scenario,
+            now: Time::ZERO,
+            queue: Queue::default(),
+            nodes: Vec::new(),
+            net: Net::new(scenario.seed, scenario.network, usize::from(scenario.nodes)),
+            clients: scenario.loads.iter().map(|load| Client::new(load, scenario)).collect(),
+            operations: Vec::new(),
+            checks: Checks::new(scenario),
+            marks: Marks::default(),
+            trace: Trace::new(watch.trace, names),
+            bugs: PlantedBugs::new(scenario),
+            actions: Actions::new(),
+            outgoing: WriteBuffer::new(),
+            frames: Vec::new(),
+            completed: Vec::new(),
+            events: 0,
+            wakes: 0,
+            in_force: vec![false; scenario.faults.len()],
+            closing_time: false,
+            healing: false,
+            repeats_completions: scenario.faults.iter().any(|fault| fault.kind == FaultKind::StaleCompletion),
+            waiting_bytes_max: waiting_bytes_max(scenario),
+        };
+        for id in scenario.node_ids() {
+            world.nodes.push(Node::new(id, scenario));
+        }
+        world
+    }
+
+    /// Goes through all phases, or to the first violation.
+    pub(crate) fn run(mut self) -> Report {
+        for node in 0..self.nodes.len() {
+            self.start(node);
+        }
+        for load in 0..self.clients.len() {
+            self.queue.push(Time(self.scenario.loads[load].at_us), Occurrence::Burst { load });
+        }
+        for (fault, plan) in self.scenario.faults.iter().enumerate() {
+            self.queue.push(Time(plan.at_us), Occurrence::FaultBegins { fault });
+        }
+        self.phases();
+        self.report()
+    }
+
+    /// Lets things happen until a moment; false once something is broken.
+    fn advance(&mut self, until: Time) -> bool {
+        while self.checks.violation.is_none() {
+            let Some((at, what)) = self.queue.pop_until(until) else {
+                self.now = until;
+                self.checks.at(until);
+                return true;
+            };
+            self.now = at;
+            self.checks.at(at);
+            self.occur(what);
+        }
+        false
+    }
+
+    fn occur(&mut self, what: Occurrence) {
+        if self.hold(what) {
+            return;
+        }
+        match what {
+            Occurrence::Wake { node, life } => self.wake(node, life),
+            Occurrence::DialArrives { link } => self.dial_arrives(link),
+            Occurrence::DialAnswered { link, accepted } => self.dial_answered(link, accepted),
+            Occurrence::Deliver { link, way } => self.deliver(link, way),
+            Occurrence::Drained { link, way, bytes } => self.drained(link, way, bytes),
+            Occurrence::Reset { link, side } => self.reset(link, side),
+            Occurrence::Storage { node, life, step } => self.storage_step(node, life, step),
+            Occurrence::Burst { load } => self.burst(load),
+            Occurrence::Ask { operation } => self.ask(operation),
+            Occurrence::FaultBegins { fault } => self.fault_begins(fault),
+            Occurrence::FaultEnds { fault } => self.fault_ends(fault),
+        }
+    }
+
+    /// Keeps what concerns a node that stands still; whether it was kept.
+    fn hold(&mut self, what: Occurrence) -> bool {
+        let node = match what {
+            Occurrence::Wake { node, .. } | Occurrence::Storage { node, .. } => node,
+            Occurrence::DialAnswered { link, .. } => self.net.links[link as usize].ends[0].node,
+            Occurrence::DialArrives { link } => self.net.links[link as usize].ends[1].node,
+            Occurrence::Deliver { link, way } => self.net.route(link, way).1,
+            Occurrence::Drained { link, way, .. } => self.net.route(link, way).0,
+            Occurrence::Reset { link, side } => self.net.links[link as usize].ends[side.index()].node,
+            Occurrence::Ask { operation } => self.operations[operation].node,
+            Occurrence::Burst { .. } | Occurrence::FaultBegins { .. } | Occurrence::FaultEnds { .. } => return false,
+        };
+        let held = self.nodes[node].pause.is_some();
+        if held {
+            self.nodes[node].held.push_back(what);
+        }
+        held
+    }
+
+    /// Hands an event to a node's core, and does what it orders.
+    fn handle(&mut self, node: NodeIndex, event: Event) {
+        let at = &mut self.nodes[node];
+        let Some(process) = &mut at.process else { return };
+        let local = at.clock.local(self.now);
+        match &event {
+            Event::TimerFired => self.wakes += 1,
+            _ => self.events += 1,
+        }
+        self.trace.mix(self.now.0 ^ (node as u64) << 56 ^ event_mark(&event));
+        if self.trace.is_on() {
+            self.trace.push(self.now, Subject::Node(node_id(node)), LineKind::Event, || event.to_string());
+        }
+        let mut actions = core::mem::take(&mut self.actions);
+        process.core.handle(local, event, &mut actions);
+        self.carry_out(node, &mut actions);
+        self.actions = actions;
+        self.arm(node);
+    }
+
+    /// Plans the wake-up for a core's earliest deadline.
+    fn arm(&mut self, node: NodeIndex) {
+        let at = &mut self.nodes[node];
+        let Some(process) = &mut at.process else { return };
+        let Some(deadline) = process.core.next_wake() else { return };
+        let moment = at.clock.world(deadline).max(self.now);
+        if moment < process.armed {
+            process.armed = moment;
+            self.queue.push(moment, Occurrence::Wake { node, life: at.life });
+        }
+    }
+
+    fn wake(&mut self, node: NodeIndex, life: u32) {
+        let at = &mut self.nodes[node];
+        let Some(process) = &mut at.process else { return };
+        if at.life != life || process.armed > self.now {
+            return;
+        }
+        process.armed = Time::MAX;
+        let local = at.clock.local(self.now);
+        let due = process.core.next_wake().is_some_and(|deadline| deadline <= local);
+        if due && !self.bugs.timer_is_forgotten(node) {
+            self.handle(node, Event::TimerFired);
+        } else if !due {
+            self.arm(node);
+        }
+    }
+
+    fn note(&mut self, subject: Subject, kind: LineKind, text: impl FnOnce() -> String) {
+        self.trace.push(self.now, subject, kind, text);
+    }
+}
+
+/// How many bytes may wait to leave on one link.
+fn waiting_bytes_max(scenario: &Scenario) -> u64 {
+    let largest = scenario.loads.iter().map(|load| load.bytes_max).max().unwrap_or(0);
+    let config = scenario.replication_config(NodeId(0), Incarnation([0; 16]));
+    config.link_bulk_bytes + config.batch_bytes + largest + (1 << 20)
+}
+
+/// A number that tells kinds and sizes of events apart, for the digest of a bulk run.
+fn event_mark(event: &Event) -> u64 {
+    match event {
+        Event::SpaceOpened(opened) => 1 << 40 | opened.end.sequence.0,
+        Event::SpaceOpenFailed { .. } => 2 << 40,
+        Event::WalAppended { sequence, .. } => 3 << 40 | sequence.0,
+        Event::WalRead { entries, .. } => 4 << 40 | entries.len() as u64,
+        Event::VoteSaved { promise, .. } => 5 << 40 ^ promise.0,
+        Event::StorageFailed { .. } => 6 << 40,
+        Event::BytesReceived { bytes, .. } => 7 << 40 | bytes.len() as u64,
+        Event::LinkUp { .. } => 8 << 40,
+        Event::LinkDrained { bytes, .. } => 9 << 40 | bytes,
+        Event::LinkDown { .. } => 10 << 40,
+        Event::TimerFired => 11 << 40,
+        Event::Append(append) => 12 << 40 | append.request.0,
+        Event::Command(_) => 13 << 40,
+        Event::Applied { sequence, .. } => 14 << 40 | sequence.0,
+    }
+}

@@ -1,0 +1,142 @@
+//! Answers to clients, and what is told of a run at its end.
+
+use engraft::core::{AppendError, Outcome};
+use engraft::types::{Epoch, RequestId, Sequence};
+
+use super::World;
+use super::clients::Then;
+use crate::check::{Invariant, node_id};
+use crate::history::OperationState;
+use crate::mark::Mark;
+use crate::queue::NodeIndex;
+use crate::run::{NodeRow, Report};
+use crate::trace::{LineKind, Subject};
+
+impl World<'_> {
+    /// A core answers a client.
+    pub(super) fn reply(&mut self, node: NodeIndex, request: RequestId, outcome: &Outcome) {
+        let Some(operation) = usize::try_from(request.0.wrapping_sub(1)).ok().filter(|at| *at < self.operations.len())
+        else {
+            return;
+        };
+        if self.bugs.reply_is_forgotten(node) && operation.is_multiple_of(5) {
+            return;
+        }
+        let asked = &self.operations[operation];
+        if asked.state != OperationState::Waiting || asked.node != node {
+            let space = asked.space;
+            self.checks.violated(Invariant::S15, Some(node), Some(space), || format!("{request} is answered twice"));
+            return;
+        }
+        let mut changed = None;
+        if let Outcome::Entries { entries, commit } = outcome
+            && self.bugs.reads_uncommitted(node)
+        {
+            changed = Some(Outcome::Entries { entries: entries.clone(), commit: commit.next() });
+        }
+        let outcome = changed.as_ref().unwrap_or(outcome);
+        let asked = &self.operations[operation];
+        self.checks.replied(node, asked, outcome);
+        let client = Subject::Client(asked.load);
+        if self.trace.is_on() {
+            let level = asked.level;
+            let reads = asked.reads;
+            let words = || if reads { format!("reads {outcome}") } else { format!("is told at {level}: {outcome}") };
+            self.note(client, LineKind::Client, words);
+        }
+        let (state, then) = self.judge(outcome);
+        self.resolve(operation, state, then);
+    }
+
+    fn judge(&mut self, outcome: &Outcome) -> (OperationState, Then) {
+        match outcome {
+            Outcome::Appended { .. } | Outcome::Resolved { .. } => (OperationState::Done, Then::GoOn),
+            Outcome::Entries { .. } => {
+                self.marks.hit(Mark::ReadAnswered);
+                (OperationState::Done, Then::GoOn)
+            }
+            Outcome::Unknown { .. } => {
+                self.marks.hit(Mark::AnsweredUnknown);
+                (OperationState::Unknown, Then::GoOn)
+            }
+            Outcome::Failed(error) => (OperationState::Failed, self.after_failure(error)),
+        }
+    }
+
+    fn after_failure(&mut self, error: &AppendError) -> Then {
+        match error {
+            AppendError::NotReady => {
+                self.marks.hit(Mark::AnsweredNotReady);
+                Then::AskAgain
+            }
+            AppendError::Overloaded { .. } => {
+                self.marks.hit(Mark::AnsweredOverloaded);
+                Then::AskAgain
+            }
+            AppendError::Shutdown => Then::AskAgain,
+            AppendError::NotPrimary { .. } => {
+                self.marks.hit(Mark::AnsweredNotPrimary);
+                Then::GoOn
+            }
+            AppendError::Stopped(_) => {
+                self.marks.hit(Mark::AnsweredStopped);
+                Then::AskAgain
+            }
+            AppendError::UnknownSpace { .. } | AppendError::TooLarge { .. } | AppendError::ReservedControl { .. } => {
+                Then::GoOn
+            }
+        }
+    }
+
+    /// Everything that is told of the run.
+    pub(super) fn report(mut self) -> Report {
+        let nodes = self.rows();
+        for row in &nodes {
+            self.trace.mix(row.end.0 ^ u64::from(row.chain) << 32);
+        }
+        for node in 0..self.nodes.len() {
+            if let Some(process) = &self.nodes[node].process {
+                self.trace.mix(process.core.state_digest());
+            }
+        }
+        for operation in &self.operations {
+            if operation.state == OperationState::Waiting {
+                self.clients[operation.load].row.waiting += 1;
+            }
+        }
+        let loads = self.scenario.loads.len();
+        Report {
+            violation: self.checks.violation.take(),
+            events: self.events,
+            wakes: self.wakes,
+            ended: self.now,
+            digest: self.trace.digest(),
+            marks: self.marks,
+            nodes,
+            clients: self.clients.iter().take(loads).map(|client| client.row).collect(),
+            lines: self.trace.into_lines(),
+        }
+    }
+
+    fn rows(&self) -> Vec<NodeRow> {
+        let mut rows = Vec::new();
+        for (node, at) in self.nodes.iter().enumerate() {
+            let status = at.process.as_ref().map(|process| process.core.status(at.clock.local(self.now)));
+            for space in &self.checks.spaces {
+                let log = &space.logs[node];
+                let own = status.as_ref().and_then(|status| status.spaces.iter().find(|own| own.space == space.id));
+                rows.push(NodeRow {
+                    node: node_id(node),
+                    space: space.name.clone(),
+                    role: own.map_or_else(|| "down".to_owned(), |own| own.role.to_string()),
+                    epoch: own.map_or(Epoch::ZERO, |own| own.epoch),
+                    end: log.end(),
+                    durable: log.durable_end(),
+                    commit: own.map_or(Sequence::ZERO, |own| own.commit),
+                    chain: log.end_chain(),
+                });
+            }
+        }
+        rows
+    }
+}

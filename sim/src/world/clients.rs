@@ -1,0 +1,235 @@
+//! Clients: what they ask for, when, and what they make of the answers.
+
+use bytes::Bytes;
+use engraft::core::{Ack, Append, Command, Event};
+use engraft::types::{Control, RequestId, Sequence, Time, WalEntryType};
+
+use super::World;
+use crate::check::{SpaceIndex, node_index};
+use crate::draws::{draw_below, purpose};
+use crate::history::{Operation, OperationState};
+use crate::mark::Mark;
+use crate::queue::{NodeIndex, Occurrence};
+use crate::run::ClientRow;
+use crate::scenario::{Load, LoadAck, Scenario};
+
+/// A client as it goes along.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) load: Load,
+    pub(super) space: SpaceIndex,
+    node: NodeIndex,
+    space_ack: Ack,
+    /// Operations still to be asked for.
+    pub(super) left: u64,
+    asked: u64,
+    waiting: u64,
+    planned: bool,
+    pub(super) row: ClientRow,
+}
+
+impl Client {
+    pub(super) fn new(load: &Load, scenario: &Scenario) -> Self {
+        let found = scenario.spaces.iter().position(|space| space.name == load.space).unwrap_or(0);
+        let plan = &scenario.spaces[found];
+        Self {
+            load: load.clone(),
+            space: found,
+            node: node_index(load.to.unwrap_or(plan.primary)),
+            space_ack: plan.ack,
+            left: load.entries,
+            asked: 0,
+            waiting: 0,
+            planned: true,
+            row: ClientRow::default(),
+        }
+    }
+}
+
+/// What a client does with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It is content, or gives up.
+    GoOn,
+    /// It asks for another one in its place.
+    AskAgain,
+}
+
+impl World<'_> {
+    /// A client's next burst.
+    pub(super) fn burst(&mut self, load: usize) {
+        self.clients[load].planned = false;
+        if self.closing_time && load < self.scenario.loads.len() {
+            return;
+        }
+        for _ in 0..self.clients[load].load.burst {
+            let client = &mut self.clients[load];
+            if client.left == 0 || client.waiting >= client.load.in_flight {
+                break;
+            }
+            client.left -= 1;
+            client.asked += 1;
+            client.waiting += 1;
+            self.issue(load);
+        }
+        self.plan_burst(load);
+    }
+
+    fn plan_burst(&mut self, load: usize) {
+        let client = &mut self.clients[load];
+        if client.planned || client.left == 0 {
+            return;
+        }
+        client.planned = true;
+        let every = client.load.every_us;
+        let wait =
+            every / 2 + draw_below(self.scenario.seed, purpose::CLIENT_WAIT, load as u64, client.asked, every + 1);
+        // A refused client that comes back at once would ask at the same moment for ever.
+        let at = Time(self.now.0 + wait.max(1));
+        self.queue.push(at, Occurrence::Burst { load });
+    }
+
+    fn issue(&mut self, load: usize) {
+        let seed = self.scenario.seed;
+        let client = &self.clients[load];
+        let (n, subject) = (client.asked, load as u64);
+        let reads = draw_below(seed, purpose::READ, subject, n, 1000) < client.load.reads_permille;
+        let spread = client.load.bytes_max - client.load.bytes_min + 1;
+        let bytes = client.load.bytes_min + draw_below(seed, purpose::PAYLOAD_SIZE, subject, n, spread);
+        let level = match client.load.ack {
+            LoadAck::Space => client.space_ack,
+            LoadAck::Local => Ack::Local,
+            LoadAck::Quorum => Ack::Quorum,
+            LoadAck::All => Ack::All,
+            LoadAck::Mixed => match draw_below(seed, purpose::ACK_LEVEL, subject, n, 3) {
+                0 => Ack::Local,
+                1 => Ack::Quorum,
+                _ => Ack::All,
+            },
+        };
+        let space = &self.checks.spaces[client.space];
+        let from = Sequence(draw_below(seed, purpose::READ, subject ^ 1 << 32, n, space.answered_max.0 + 2));
+        let number = self.operations.len();
+        self.operations.push(Operation {
+            number,
+            load,
+            space: client.space,
+            node: client.node,
+            level,
+            bytes: usize::try_from(bytes).unwrap_or(0),
+            reads,
+            from,
+            asked: self.now,
+            floor: space.answered_max,
+            state: OperationState::Waiting,
+        });
+        self.occur(Occurrence::Ask { operation: number });
+    }
+
+    /// A request reaches its node.
+    pub(super) fn ask(&mut self, operation: usize) {
+        let asked = &self.operations[operation];
+        let node = asked.node;
+        if asked.state != OperationState::Waiting {
+            return;
+        }
+        if self.nodes[node].process.is_none() {
+            self.marks.hit(Mark::AskedDeadNode);
+            self.resolve(operation, OperationState::Failed, Then::AskAgain);
+            return;
+        }
+        let request = RequestId(operation as u64 + 1);
+        let space = self.checks.spaces[asked.space].id;
+        if asked.reads {
+            let command = Command::Read { space, request, from: asked.from, entries_max: 50, bytes_max: 64 << 10 };
+            self.handle(node, Event::Command(command));
+            return;
+        }
+        match asked.bytes {
+            0 => self.marks.hit(Mark::EmptyPayload),
+            bytes if bytes >= 64 << 10 => self.marks.hit(Mark::LargePayload),
+            _ => {}
+        }
+        let load = &self.clients[asked.load].load;
+        let mut append = Append {
+            space,
+            request,
+            payload: payload(asked),
+            entry_type: WalEntryType::EpisodeStore,
+            control: Control::user(),
+            timestamp: self.now.0 * 1000,
+            ack: (load.ack != LoadAck::Space).then_some(asked.level),
+            timeout: load.timeout_us.map(core::time::Duration::from_micros),
+        };
+        let again = self.bugs.before_asking(node, &mut append);
+        self.handle(node, Event::Append(append));
+        if let Some(mut again) = again {
+            again.request = RequestId(u64::MAX);
+            self.handle(node, Event::Append(again));
+        }
+    }
+
+    /// An operation has its answer.
+    pub(super) fn resolve(&mut self, operation: usize, state: OperationState, then: Then) {
+        let done = &mut self.operations[operation];
+        done.state = state;
+        let (load, reads) = (done.load, done.reads);
+        let client = &mut self.clients[load];
+        client.waiting -= 1;
+        match state {
+            OperationState::Done if reads => client.row.reads += 1,
+            OperationState::Done => client.row.answered += 1,
+            OperationState::Unknown => client.row.unknown += 1,
+            OperationState::Failed => client.row.failed += 1,
+            OperationState::Waiting => {}
+        }
+        if then == Then::AskAgain {
+            client.left += 1;
+        }
+        if !self.closing_time || load >= self.scenario.loads.len() {
+            self.plan_burst(load);
+        }
+    }
+
+    /// The node of these operations is gone: whether they happened is not known.
+    pub(super) fn abandon_operations(&mut self, node: NodeIndex) {
+        for operation in 0..self.operations.len() {
+            let asked = &self.operations[operation];
+            if asked.node == node && asked.state == OperationState::Waiting {
+                self.marks.hit(Mark::LostWithNode);
+                self.resolve(operation, OperationState::Unknown, Then::GoOn);
+            }
+        }
+    }
+
+    /// A client that wants to see one append committed; tells whether a live quorum makes progress.
+    pub(super) fn probe(&mut self, space: SpaceIndex) -> usize {
+        let load = Load {
+            at_us: self.now.0,
+            space: self.checks.spaces[space].name.clone(),
+            to: None,
+            entries: 1,
+            burst: 1,
+            every_us: 20_000,
+            in_flight: 1,
+            bytes_min: 16,
+            bytes_max: 16,
+            ack: LoadAck::Quorum,
+            timeout_us: None,
+            reads_permille: 0,
+        };
+        let index = self.clients.len();
+        self.clients.push(Client::new(&load, self.scenario));
+        self.queue.push(self.now, Occurrence::Burst { load: index });
+        index
+    }
+}
+
+/// The operation's number, then bytes that differ from one operation to the next.
+fn payload(operation: &Operation) -> Bytes {
+    let mut payload = vec![operation.number.to_le_bytes()[0]; operation.bytes];
+    if let Some(first) = payload.first_chunk_mut::<8>() {
+        *first = operation.key().to_le_bytes();
+    }
+    Bytes::from(payload)
+}

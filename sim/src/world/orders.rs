@@ -1,0 +1,190 @@
+//! What a core orders, carried out.
+
+use engraft::core::{Action, Actions, Event, Notice, ReplicaStatus};
+use engraft::driver::wal_worker::WalRequest;
+use engraft::types::message::{CloseReason, Message, RefusalReason};
+use engraft::types::{LinkId, NodeId};
+
+use super::World;
+use crate::check::{Invariant, node_id, node_index};
+use crate::mark::Mark;
+use crate::queue::NodeIndex;
+use crate::trace::{LineKind, Subject};
+
+impl World<'_> {
+    /// Carries the actions out in order; bytes leave when the next action is for another link.
+    pub(super) fn carry_out(&mut self, node: NodeIndex, actions: &mut Actions) {
+        let mut sending: Option<LinkId> = None;
+        for action in actions.drain() {
+            let target = match &action {
+                Action::Send { link, .. } => Some(*link),
+                _ => None,
+            };
+            if sending.is_some() && sending != target {
+                self.flush(node, sending.take());
+            }
+            sending = target;
+            self.carry_out_one(node, action);
+        }
+        self.flush(node, sending);
+    }
+
+    fn carry_out_one(&mut self, node: NodeIndex, action: Action) {
+        match action {
+            Action::Send { message, .. } => self.send(node, message),
+            Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => {
+                self.order_storage(node, action)
+            }
+            Action::Connect { link, peer } => {
+                self.note_action(node, LineKind::Action, || format!("{link} Connect {peer}"));
+                self.connect(node, link, peer);
+            }
+            Action::Close { link, reason } => {
+                self.note_action(node, LineKind::Action, || format!("{link} Close {reason}"));
+                self.close(node, link, &reason);
+            }
+            Action::Reply { request, outcome } => self.reply(node, request, &outcome),
+            Action::Notify(notice) => self.notice(node, &notice),
+            Action::Halt => {
+                let told = self.nodes[node].process.as_ref().is_some_and(|process| process.told_to_stop);
+                if !told {
+                    self.checks.violated(Invariant::Halt, Some(node), None, || "the core halted".to_owned());
+                }
+                self.stop_in_order(node);
+            }
+        }
+    }
+
+    fn note_action(&mut self, node: NodeIndex, kind: LineKind, text: impl FnOnce() -> String) {
+        self.note(Subject::Node(node_id(node)), kind, text);
+    }
+
+    fn send(&mut self, node: NodeIndex, mut message: Message) {
+        self.bugs.before_sending(node, &mut message);
+        self.checks.message_sent(node, &message);
+        if let Message::Refusal(refusal) = &message {
+            match &refusal.reason {
+                RefusalReason::Gap => self.marks.hit(Mark::RefusedGap),
+                RefusalReason::Stale { .. } => self.marks.hit(Mark::RefusedStale),
+                RefusalReason::Diverged { .. } => self.marks.hit(Mark::RefusedDiverged),
+                RefusalReason::NotPrimary { .. } | RefusalReason::Stopped { .. } => {}
+            }
+        }
+        if self.trace.is_on() {
+            self.note_action(node, LineKind::Message, || message.to_string());
+        }
+        let size = engraft::wire::encode(&message, &mut self.outgoing);
+        self.frames.push(u32::try_from(size).unwrap_or(u32::MAX));
+    }
+
+    fn order_storage(&mut self, node: NodeIndex, mut action: Action) {
+        if self.trace.is_on() {
+            self.note_action(node, LineKind::Action, || action.to_string());
+        }
+        if matches!(action, Action::WalRead { .. }) {
+            self.marks.hit(Mark::ReadFromWal);
+        }
+        let early = self.bugs.before_writing(node, &mut action);
+        if let (Some(request), Some(process)) = (WalRequest::from_action(action), &mut self.nodes[node].process) {
+            process.wal.submit(request);
+        }
+        self.plan_storage(node);
+        if let Some(event) = early {
+            self.nodes[node].completions.push_back(event);
+        }
+    }
+
+    fn notice(&mut self, node: NodeIndex, notice: &Notice) {
+        let kind = match notice {
+            Notice::RoleChanged { space, role, epoch } => {
+                self.checks.role_changed(node, *space, *role, *epoch);
+                LineKind::Milestone
+            }
+            Notice::Committed { space, commit } => {
+                self.checks.claims(node, *space, None, *commit);
+                LineKind::Commit
+            }
+            Notice::ReplicaAcked { .. } => LineKind::Acked,
+            Notice::ReplicaStatusChanged { to, .. } => {
+                match to {
+                    ReplicaStatus::Failed => self.marks.hit(Mark::ReplicaFailed),
+                    ReplicaStatus::Degraded => self.marks.hit(Mark::ReplicaDegraded),
+                    ReplicaStatus::Lagging => self.marks.hit(Mark::ReplicaLagging),
+                    ReplicaStatus::Healthy => {}
+                }
+                LineKind::Milestone
+            }
+            Notice::LagAlert { critical, .. } => {
+                if *critical {
+                    self.marks.hit(Mark::LagCritical);
+                }
+                LineKind::Milestone
+            }
+            Notice::LinkOpened { .. } => LineKind::Link,
+            Notice::LinkClosed { reason, .. } => {
+                if matches!(reason, CloseReason::OtherIncarnation { .. }) {
+                    self.marks.hit(Mark::WipedNodeRefused);
+                }
+                LineKind::Link
+            }
+            Notice::BreakerOpened { .. } => {
+                self.marks.hit(Mark::BreakerOpened);
+                LineKind::Milestone
+            }
+            Notice::BreakerHalfOpened { .. } => {
+                self.marks.hit(Mark::BreakerHalfOpened);
+                LineKind::Milestone
+            }
+            Notice::BreakerClosed { .. } => {
+                self.marks.hit(Mark::BreakerClosed);
+                LineKind::Milestone
+            }
+            Notice::SpaceStopped { .. } => {
+                self.marks.hit(Mark::SpaceStopped);
+                LineKind::Milestone
+            }
+            Notice::ReplicaDiverged { .. } => LineKind::Milestone,
+        };
+        if self.trace.is_on() {
+            self.note_action(node, kind, || notice.to_string());
+        }
+    }
+
+    /// Dials a peer.
+    fn connect(&mut self, node: NodeIndex, link: LinkId, peer: NodeId) {
+        let peer = node_index(peer);
+        if peer >= self.nodes.len() {
+            return;
+        }
+        self.dial(node, link, peer);
+    }
+
+    /// What follows at once from an order: completions that a planted bug made up.
+    pub(super) fn follow_ups(&mut self, node: NodeIndex) {
+        if self.bugs.any() {
+            while let Some(event) = self.nodes[node].completions.pop_front() {
+                self.deliver_completion(node, event);
+            }
+        }
+    }
+
+    /// Gives a completion to the core, and keeps it for a fault that repeats old ones.
+    pub(super) fn deliver_completion(&mut self, node: NodeIndex, event: Event) {
+        match &event {
+            Event::StorageFailed { space, operation, error } => {
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.storage_failed = true;
+                }
+                self.storage_failure_marks(*operation, error);
+                self.checks.storage_failed(node, *space);
+            }
+            Event::WalAppended { .. } | Event::VoteSaved { .. } => {
+                if self.keeps_completions() {
+                    self.nodes[node].old_completion = Some(event.clone());
+                }
+            }
+            _ => {}
+        }
+        self.handle(node, event);
+    }
+}

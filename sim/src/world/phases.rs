@@ -1,0 +1,238 @@
+//! Chaos, then a connected quorum healed, then everything healed and converging.
+
+use engraft::core::Event;
+use engraft::driver::wal_worker::WalRequest;
+use engraft::types::{ReadId, Sequence, Time};
+
+use super::World;
+use crate::check::{Invariant, SpaceIndex, node_index};
+use crate::disk::SimDisk;
+use crate::draws::{draw_below, purpose};
+use crate::history::OperationState;
+use crate::queue::NodeIndex;
+use crate::storage;
+
+/// Between two looks at whether all have converged.
+const LOOK_US: u64 = 20_000;
+
+impl World<'_> {
+    pub(super) fn phases(&mut self) {
+        let phases = &self.scenario.phases;
+        if !self.advance(Time(phases.chaos_us)) {
+            return;
+        }
+        if phases.quorum_us > 0 && !self.quorum_phase(phases.quorum_us) {
+            return;
+        }
+        if phases.converge_us > 0 && self.converge_phase(phases.converge_us) {
+            self.files_tell_the_same();
+        }
+    }
+
+    /// Heals a connected quorum only, and expects it to make progress.
+    fn quorum_phase(&mut self, quorum_us: u64) -> bool {
+        let quorum = self.choose_quorum();
+        self.healing = true;
+        self.note_phase(format!("healing {}", Self::names(&quorum)));
+        for fault in 0..self.in_force.len() {
+            let plan = self.scenario.faults[fault];
+            let inside = quorum.contains(&node_index(plan.node));
+            let peer_inside = plan.peer.is_none_or(|peer| quorum.contains(&node_index(peer)));
+            if inside && peer_inside {
+                self.fault_ends(fault);
+            }
+        }
+        for node in &quorum {
+            self.mend(*node);
+        }
+        let mut probes = Vec::new();
+        for space in 0..self.checks.spaces.len() {
+            if self.is_live_within(space, &quorum) {
+                probes.push((space, self.probe(space)));
+            }
+        }
+        let end = Time(self.now.0 + quorum_us);
+        if !self.advance(end) {
+            return false;
+        }
+        for (space, probe) in probes {
+            if self.clients[probe].row.answered == 0 {
+                self.checks.violated(Invariant::L2, None, Some(space), || {
+                    format!(
+                        "no append was committed within {} ms of healing {}",
+                        quorum_us / 1000,
+                        Self::names(&quorum)
+                    )
+                });
+                return false;
+            }
+        }
+        true
+    }
+
+    fn choose_quorum(&self) -> Vec<NodeIndex> {
+        if !self.scenario.phases.quorum.is_empty() {
+            return self.scenario.phases.quorum.iter().map(|node| node_index(*node)).collect();
+        }
+        let seed = self.scenario.seed;
+        let spaces = self.checks.spaces.len() as u64;
+        let space = &self.checks.spaces[usize::try_from(draw_below(seed, purpose::QUORUM, 0, 0, spaces)).unwrap_or(0)];
+        let mut others: Vec<NodeIndex> = space.voters.iter().copied().filter(|voter| *voter != space.primary).collect();
+        let mut quorum = vec![space.primary];
+        let mut n = 0;
+        while quorum.len() < space.majority() && !others.is_empty() {
+            n += 1;
+            let at = draw_below(seed, purpose::QUORUM, 1, n, others.len() as u64);
+            quorum.push(others.swap_remove(usize::try_from(at).unwrap_or(0)));
+        }
+        quorum.sort_unstable();
+        quorum
+    }
+
+    fn is_live_within(&self, space: SpaceIndex, quorum: &[NodeIndex]) -> bool {
+        let at = &self.checks.spaces[space];
+        let sound = |node: &&NodeIndex| quorum.contains(node) && !self.is_lost(**node, space);
+        sound(&&at.primary) && at.voters.iter().filter(sound).count() >= at.majority()
+    }
+
+    /// A node that is down starts; one whose storage failed starts again.
+    fn mend(&mut self, node: NodeIndex) {
+        self.nodes[node].down = 0;
+        if self.nodes[node].process.as_ref().is_some_and(|process| process.storage_failed || process.told_to_stop) {
+            self.die(node, false);
+        }
+        self.start(node);
+    }
+
+    /// Heals everything, and expects all logs to be equal in time; whether they are.
+    fn converge_phase(&mut self, converge_us: u64) -> bool {
+        self.healing = true;
+        self.note_phase("healing all".to_owned());
+        for fault in 0..self.in_force.len() {
+            self.fault_ends(fault);
+        }
+        for node in 0..self.nodes.len() {
+            self.mend(node);
+        }
+        self.closing_time = true;
+        let live: Vec<SpaceIndex> = (0..self.checks.spaces.len()).filter(|space| self.is_live(*space)).collect();
+        let probes: Vec<usize> = live.iter().map(|space| self.probe(*space)).collect();
+        let deadline = Time(self.now.0 + converge_us);
+        while self.now < deadline {
+            if !self.advance(Time(self.now.0 + LOOK_US).min(deadline)) {
+                return false;
+            }
+            let probed = probes.iter().all(|probe| self.clients[*probe].row.answered > 0);
+            if probed && self.nothing_waits() && self.straggler(&live).is_none() {
+                self.note_phase("converged".to_owned());
+                return true;
+            }
+        }
+        self.judge_deadline(&live, &probes, converge_us);
+        false
+    }
+
+    fn judge_deadline(&mut self, live: &[SpaceIndex], probes: &[usize], converge_us: u64) {
+        let millis = converge_us / 1000;
+        if let Some((invariant, node, space, words)) = self.straggler(live) {
+            self.checks
+                .violated(invariant, Some(node), Some(space), || format!("{millis} ms after healing all, {words}"));
+        }
+        self.checks.all_resolved(&self.operations);
+        for (space, probe) in live.iter().zip(probes) {
+            if self.clients[*probe].row.answered == 0 {
+                self.checks.violated(Invariant::L2, None, Some(*space), || {
+                    format!("no append was committed within {millis} ms of healing all")
+                });
+            }
+        }
+    }
+
+    fn nothing_waits(&self) -> bool {
+        self.operations.iter().all(|operation| operation.state != OperationState::Waiting)
+    }
+
+    /// A replica whose log is not its primary's, or a primary whose log is not committed.
+    fn straggler(&self, live: &[SpaceIndex]) -> Option<(Invariant, NodeIndex, SpaceIndex, String)> {
+        for space in live {
+            let at = &self.checks.spaces[*space];
+            let primary = &at.logs[at.primary];
+            for voter in &at.voters {
+                let log = &at.logs[*voter];
+                if !self.is_lost(*voter, *space) && (log.end(), log.end_chain()) != (primary.end(), primary.end_chain())
+                {
+                    let words = format!("it ends with {} and the primary with {}", log.end(), primary.end());
+                    return Some((Invariant::L3, *voter, *space, words));
+                }
+            }
+            let committed = at.universe.committed();
+            if committed != primary.end() {
+                let words = format!("{committed} is committed of {}", primary.end());
+                return Some((Invariant::L6, at.primary, *space, words));
+            }
+        }
+        None
+    }
+
+    /// The production code, on a copy of each disk, recovers and reads the very log that was seen to be written.
+    fn files_tell_the_same(&mut self) {
+        for node in 0..self.nodes.len() {
+            let lost = (0..self.checks.spaces.len()).any(|space| self.is_lost(node, space));
+            if lost || self.nodes[node].process.is_none() {
+                continue;
+            }
+            let fork = self.nodes[node].disk.fork();
+            fork.kill();
+            if let Err((space, words)) = self.read_back(node, &fork) {
+                self.checks.violated(Invariant::S5, Some(node), space, || words);
+                return;
+            }
+        }
+    }
+
+    fn read_back(&self, node: NodeIndex, disk: &SimDisk) -> Result<(), (Option<SpaceIndex>, String)> {
+        let at = &self.nodes[node];
+        let (mut wal, opened) = storage::open(self.scenario, at.id, disk, at.disks, at.boot)
+            .map_err(|error| (None, format!("cannot be opened: {error}")))?;
+        for (space, event) in opened.events.iter().enumerate() {
+            let log = &self.checks.spaces[space].logs[node];
+            let Event::SpaceOpened(found) = event else {
+                return Err((Some(space), format!("cannot be opened: {event}")));
+            };
+            if found.end.sequence != log.end() || found.end.chain != log.end_chain() {
+                return Err((Some(space), format!("is recovered up to {}, and {} was written", found.end, log.end())));
+            }
+            let mut next = Sequence(1);
+            while next <= log.end() {
+                let id = self.checks.spaces[space].id;
+                wal.submit(WalRequest::Read {
+                    space: id,
+                    read: ReadId(1),
+                    from: next,
+                    entries_max: 10_000,
+                    bytes_max: 8 << 20,
+                });
+                let mut events = Vec::new();
+                wal.complete(&mut events);
+                let Some(Event::WalRead { entries, .. }) = events.first().filter(|event| has_entries(event)) else {
+                    return Err((Some(space), format!("{next} cannot be read: {events:?}")));
+                };
+                for entry in entries {
+                    let position = entry.position();
+                    let same = log
+                        .record(next)
+                        .is_some_and(|record| record.epoch == position.epoch && record.chain == position.chain);
+                    if position.sequence != next || !same {
+                        return Err((Some(space), format!("reads {position} where another {next} was written")));
+                    }
+                    next = next.next();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_entries(event: &Event) -> bool {
+    matches!(event, Event::WalRead { entries, .. } if !entries.is_empty())
+}

@@ -1,0 +1,191 @@
+//! Bugs put in by hand between the cores and what is around them, so that each check is seen to fire.
+
+use alloc::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use engraft::core::{Action, Append, Event};
+use engraft::types::entry::{HeaderFields, chain};
+use engraft::types::message::Message;
+use engraft::types::{Entry, Epoch, Sequence, SpaceId, WalEntryHeader};
+
+use crate::check::node_index;
+use crate::disk::SimDisk;
+use crate::queue::NodeIndex;
+use crate::scenario::{PlantedKind, Scenario};
+
+/// The bugs of a scenario.
+#[derive(Debug)]
+pub(super) struct PlantedBugs {
+    list: Vec<(PlantedKind, NodeIndex)>,
+    /// What the completion of each node's last write would say.
+    last_writes: BTreeMap<(NodeIndex, SpaceId), Event>,
+}
+
+impl PlantedBugs {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        Self {
+            list: scenario.planted.iter().map(|planted| (planted.kind, node_index(planted.node))).collect(),
+            last_writes: BTreeMap::new(),
+        }
+    }
+
+    pub(super) const fn any(&self) -> bool {
+        !self.list.is_empty()
+    }
+
+    fn has(&self, kind: PlantedKind, node: NodeIndex) -> bool {
+        self.any() && self.list.contains(&(kind, node))
+    }
+
+    /// Whether frames must be looked at one by one for a bug.
+    pub(super) fn meddles(&self) -> bool {
+        self.any() && self.list.iter().any(|(kind, _)| *kind == PlantedKind::CorruptFrameBelieved)
+    }
+
+    pub(super) fn timer_is_forgotten(&self, node: NodeIndex) -> bool {
+        self.has(PlantedKind::ForgottenTimer, node)
+    }
+
+    pub(super) fn reply_is_forgotten(&self, node: NodeIndex) -> bool {
+        self.has(PlantedKind::ForgottenReply, node)
+    }
+
+    pub(super) fn reads_uncommitted(&self, node: NodeIndex) -> bool {
+        self.has(PlantedKind::ReadUncommitted, node)
+    }
+
+    pub(super) fn believes_stale(&self, node: NodeIndex) -> bool {
+        self.has(PlantedKind::StaleBelieved, node)
+    }
+
+    pub(super) fn before_sending(&self, node: NodeIndex, message: &mut Message) {
+        if !self.any() {
+            return;
+        }
+        match message {
+            Message::Ack(ack) if self.has(PlantedKind::AckTooFar, node) => ack.durable = ack.durable.next(),
+            Message::Batch(batch) if self.has(PlantedKind::CommitTooHigh, node) => {
+                batch.header.commit = batch.header.commit.next();
+            }
+            Message::Batch(batch) if self.has(PlantedKind::ForeignPrimary, node) => {
+                let epoch = batch.header.epoch;
+                let other = engraft::types::NodeId(epoch.owner().0 + 1);
+                batch.header.epoch = Epoch::new(epoch.generation(), epoch.term(), other);
+            }
+            Message::Ack(ack) if self.has(PlantedKind::CommitGoesBack, node) => ack.commit = Sequence::ZERO,
+            _ => {}
+        }
+    }
+
+    /// Changes what is to be written. An event is what the bug reports at once.
+    pub(super) fn before_writing(&mut self, node: NodeIndex, action: &mut Action) -> Option<Event> {
+        if !self.any() {
+            return None;
+        }
+        let Action::WalAppend { space, write, entries } = action else { return None };
+        let last = entries.last()?.position();
+        let early = Event::WalAppended { space: *space, write: *write, epoch: last.epoch, sequence: last.sequence };
+        self.last_writes.insert((node, *space), early.clone());
+        let foreign = last.epoch.owner() != crate::check::node_id(node);
+        if self.has(PlantedKind::OtherPayload, node) && foreign {
+            change_last(entries, |fields| fields, Bytes::from_static(b"another payload than was sent"));
+        }
+        if self.has(PlantedKind::ForeignEpoch, node) && last.sequence.0 > 5 {
+            let other = Epoch::new(last.epoch.generation(), last.epoch.term(), engraft::types::NodeId(9));
+            let payload = entries.last()?.payload.clone();
+            change_last(entries, |fields| HeaderFields { epoch: other, ..fields }, payload);
+        }
+        self.has(PlantedKind::AckBeforeSync, node).then_some(early)
+    }
+
+    pub(super) fn before_completed(&self, node: NodeIndex, event: &mut Event) {
+        if let Event::StorageFailed { space, .. } = event
+            && self.has(PlantedKind::SyncFailureHidden, node)
+        {
+            if let Some(last) = self.last_writes.get(&(node, *space)) {
+                *event = last.clone();
+            }
+        }
+    }
+
+    pub(super) fn before_opened(&self, node: NodeIndex, event: &mut Event) {
+        if let Event::SpaceOpened(opened) = event
+            && self.has(PlantedKind::ForgottenPromise, node)
+        {
+            opened.promise = Epoch::ZERO;
+        }
+    }
+
+    /// Zeroes the last durable bytes of the logs while the node is down.
+    pub(super) fn before_opening(&self, node: NodeIndex, disk: &SimDisk) {
+        if !self.has(PlantedKind::LostEnd, node) {
+            return;
+        }
+        for (path, bytes) in disk.files() {
+            let is_log = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("wal-"));
+            let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else { continue };
+            if is_log {
+                disk.zero(&path, (last as u64).saturating_sub(600), 601);
+            }
+        }
+    }
+
+    /// A corrupt frame becomes a good one with another payload, as if its checksum had not been looked at.
+    pub(super) fn on_the_way(&self, piece: Bytes, corrupted: bool) -> Bytes {
+        if !corrupted || !self.meddles() {
+            return piece;
+        }
+        mend(&piece).unwrap_or(piece)
+    }
+
+    pub(super) fn before_asking(&self, node: NodeIndex, append: &mut Append) -> Option<Append> {
+        if self.has(PlantedKind::AnswerTooEarly, node) {
+            append.ack = Some(engraft::core::Ack::Local);
+        }
+        self.has(PlantedKind::DuplicateApply, node).then(|| append.clone())
+    }
+}
+
+fn change_last(entries: &mut [Entry], change: impl Fn(HeaderFields) -> HeaderFields, payload: Bytes) {
+    let before = entries.len().checked_sub(2).and_then(|at| entries.get(at)).map(|entry| entry.header.chain());
+    let Some(last) = entries.last_mut() else { return };
+    let header = &last.header;
+    let fields = change(HeaderFields {
+        sequence: header.sequence(),
+        timestamp: header.timestamp(),
+        entry_type: header.entry_type(),
+        payload_size: u32::try_from(payload.len()).unwrap_or(0),
+        payload_crc: crc32c::crc32c(&payload),
+        epoch: header.epoch(),
+        chain: header.chain(),
+        control: header.control(),
+    });
+    let chain = before.map_or(fields.chain, |before| {
+        chain(before, fields.epoch, fields.sequence, fields.entry_type, fields.control, fields.payload_crc)
+    });
+    *last = Entry { header: WalEntryHeader::new(&HeaderFields { chain, ..fields }), payload };
+}
+
+/// Decodes a frame after setting its turned bit right by trial, changes the last entry, and encodes it again.
+fn mend(piece: &Bytes) -> Option<Bytes> {
+    let limits = engraft::wire::WireLimits { batch_bytes_max: 1 << 30, control_bytes_max: 1 << 20 };
+    for bit in 0..piece.len().min(4096) * 8 {
+        let mut bytes = piece.to_vec();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let mut decoder = engraft::wire::FrameDecoder::new(limits);
+        decoder.push(Bytes::from(bytes));
+        if let Ok(Some(Message::Batch(mut batch))) = decoder.next()
+            && !batch.entries.is_empty()
+        {
+            change_last(&mut batch.entries, |fields| fields, Bytes::from_static(b"mended"));
+            let mut out = engraft::wire::WriteBuffer::new();
+            engraft::wire::encode(&Message::Batch(batch), &mut out);
+            let mut whole = BytesMut::new();
+            for piece in out.pieces() {
+                whole.extend_from_slice(piece);
+            }
+            return Some(whole.freeze());
+        }
+    }
+    None
+}

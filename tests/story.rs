@@ -1,0 +1,3 @@
+//! Stories: named scenarios, each with one snapshot that a reviewer reads.
+
+mod first;
