@@ -5,6 +5,7 @@ mod crash;
 mod crash_disk;
 mod engram;
 mod flips;
+mod model;
 mod support;
 mod torn;
 mod worker;

@@ -255,3 +255,16 @@ fn a_full_disk_stops_the_space_and_still_saves_promises_and_cuts() {
     assert!(matches!(events.as_slice(), [Event::WalAppended { write: WriteId(3), .. }]), "{events:?}");
     assert!(disk.contents().names.contains_key(Path::new("/node/reserve")), "and is there again");
 }
+
+#[test]
+fn a_read_only_disk_is_said_and_can_be_verified() {
+    let disk = CrashDisk::default();
+    let options = options(Path::new("/node"), FsyncMode::PerBatch);
+    let (mut worker, _) = open(disk.clone(), &options);
+    append(&mut worker, 1, &entries_after(beginning(), 1, 10, |_| 36));
+    drop(worker);
+    disk.contents().read_only = true;
+    let error = WalWorker::open(disk.clone(), &options).map(|_| ()).expect_err("refused");
+    assert!(matches!(error, StorageOpenError::Wal(WalError::Io { operation: "open", .. })), "{error}");
+    assert_eq!(verify(&disk, Path::new("/node")).expect("readable").entries, 10);
+}
