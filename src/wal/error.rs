@@ -81,6 +81,12 @@ pub enum BreakReason {
     /// A directory, or something else that is no regular file, has a segment's name.
     #[error("expected a regular file, found something else of that name")]
     NotAFile,
+    /// A segment that holds entries is made of whole pages before the first is written.
+    #[error("the file was cut short: {found} bytes are no whole pages of 4096")]
+    NotWholePages {
+        /// The file's size.
+        found: u64,
+    },
     /// Bytes that are not zero where nothing was written.
     #[error("expected zeros up to the file's end, found other bytes")]
     NotZero,

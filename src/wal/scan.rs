@@ -10,6 +10,8 @@ use super::error::BreakReason;
 
 /// The bytes that are held of a file at a time.
 const WINDOW: usize = 256 * 1024;
+/// A page of zeros to compare with.
+static ZEROS: [u8; 4096] = [0; 4096];
 const HEADER: u64 = HEADER_SIZE as u64;
 
 /// Header and payload, in bytes.
@@ -34,12 +36,14 @@ pub(crate) struct Scanner<F> {
     size: u64,
     window: Vec<u8>,
     start: u64,
+    /// Payload bytes that are still looked at for headers that are not believed: garbage costs a bounded time.
+    claims_left: u64,
 }
 
 impl<F: DiskFile> Scanner<F> {
     pub(crate) fn new(file: F) -> io::Result<Self> {
         let size = file.size()?;
-        Ok(Self { file, size, window: Vec::new(), start: 0 })
+        Ok(Self { file, size, window: Vec::new(), start: 0, claims_left: size.saturating_mul(4) })
     }
 
     pub(crate) const fn size(&self) -> u64 {
@@ -136,36 +140,42 @@ impl<F: DiskFile> Scanner<F> {
             if piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if let Some(index) = piece.iter().position(|byte| *byte != 0) {
-                return Ok(Some(place + index as u64));
+            // Compared by the page, for most of what is asked about is zeros.
+            for chunk in piece.chunks(ZEROS.len()) {
+                if ZEROS.get(..chunk.len()) != Some(chunk)
+                    && let Some(index) = chunk.iter().position(|byte| *byte != 0)
+                {
+                    return Ok(Some(place + index as u64));
+                }
+                place += chunk.len() as u64;
             }
-            place += piece.len() as u64;
         }
         Ok(None)
     }
 
-    /// The next header behind a bad one that `accept` takes: where its size leads, else by magic and checksum.
+    /// The next header behind a bad one that `accept` takes, found by its magic and its checksum.
     pub(crate) fn header_behind(
         &mut self,
         offset: u64,
         header: Option<&WalEntryHeader>,
         accept: impl Fn(u64, &WalEntryHeader) -> bool,
     ) -> io::Result<Option<(u64, WalEntryHeader)>> {
-        // A believed header tells where its payload ends. One that is not believed may still have its size right,
-        // and following it keeps a header that is quoted in the payload from being taken for one of the log.
+        // A believed header tells where its payload ends.
         let end = |size: u32| offset + HEADER + u64::from(size);
         if let Some(header) = header {
-            let from =
-                if end(header.payload_size()) <= self.size { end(header.payload_size()) } else { offset + HEADER };
-            return self.next_header(from, accept);
+            let whole = end(header.payload_size()) <= self.size;
+            return self.next_header(if whole { end(header.payload_size()) } else { offset + HEADER }, accept);
         }
-        if self.word(offset)? == Some(WAL_MAGIC) || self.header_bytes(offset)?.is_some_and(|bytes| bytes != [0; 64]) {
-            let claimed = self.word(offset + 24)?.unwrap_or_default();
-            if let Some(bytes) = self.header_bytes(end(claimed))?
-                && let Ok(found) = WalEntryHeader::parse(&bytes)
-                && accept(end(claimed), &found)
-            {
-                return Ok(Some((end(claimed), found)));
+        // One that is not believed may still be right about its payload, where size and checksum agree: following it
+        // keeps a header that is quoted in the payload from being taken for one of the log.
+        if self.word(offset)? == Some(WAL_MAGIC)
+            && let (Some(size), Some(crc)) = (self.word(offset + 24)?, self.word(offset + 28)?)
+            && end(size) <= self.size
+            && let Some(left) = self.claims_left.checked_sub(u64::from(size))
+        {
+            self.claims_left = left;
+            if self.payload_crc(offset + HEADER, u64::from(size))? == crc {
+                return self.next_header(end(size), accept);
             }
         }
         self.next_header(offset + 1, accept)

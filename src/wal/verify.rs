@@ -443,14 +443,17 @@ impl SpaceCheck<'_> {
 
     fn end_segment(&mut self, name: SegmentName, offset: u64, size: u64, origin: Option<Origin>) {
         if origin == Some(Origin::Engraft) && offset > 0 && !size.is_multiple_of(PAGE) {
-            let reason = BreakReason::CutShort { expected: size.next_multiple_of(PAGE), found: size };
-            self.damage(name, size, reason);
+            let broken = self.open.last().is_some_and(|open| open.file == name && !open.followed);
+            if !broken {
+                self.push_open(name, size, BreakReason::NotWholePages { found: size }, self.highest.next());
+            }
         }
     }
 
     fn finish(mut self, origin: Origin, end: Option<(SegmentName, u64)>) {
         let mark = self.known.mark;
         let mut open_breaks = core::mem::take(&mut self.open);
+        let ends_in_a_break = open_breaks.last().is_some_and(|open| !open.followed);
         let (mut testimony, mut followed) = (mark, false);
         for open in open_breaks.iter_mut().rev() {
             // What stands behind a later break stands behind this one too.
@@ -465,7 +468,7 @@ impl SpaceCheck<'_> {
             };
             // No write leaves these behind, torn or not.
             let impossible = match open.reason {
-                BreakReason::Foreign { .. } | BreakReason::NotAFile => true,
+                BreakReason::Foreign { .. } | BreakReason::NotAFile | BreakReason::NotWholePages { .. } => true,
                 BreakReason::Entry(_)
                 | BreakReason::CutShort { .. }
                 | BreakReason::Sequence { .. }
@@ -485,7 +488,7 @@ impl SpaceCheck<'_> {
                 self.report.torn(file, open.offset);
             }
         }
-        if origin == Origin::Engraft && self.highest < mark {
+        if origin == Origin::Engraft && self.highest < mark && !ends_in_a_break {
             let (name, offset) = end.unwrap_or((SegmentName(Sequence(1)), 0));
             self.damage(name, offset, BreakReason::EndsEarly { expected: mark, found: self.highest });
         }

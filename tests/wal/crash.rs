@@ -226,3 +226,29 @@ fn no_crash_leaves_more_than_a_prefix_under_the_weak_modes() {
         assert!(crashes > 500, "{mode:?} {crashes}");
     }
 }
+
+/// After a kill the page cache shows entries that no disk holds. What recovery accepts of them it has told of, so a
+/// power failure right afterwards may not take it back.
+#[test]
+fn recovery_ends_durable() {
+    let options = options(Path::new("/node"), FsyncMode::PerBatch);
+    let disk = CrashDisk::recording();
+    let (mut worker, _) = open(disk.clone(), &options);
+    let entries = entries_after(beginning(), 1, 30, |_| 100);
+    super::support::append(&mut worker, 1, &entries[..10]);
+    let request = WalRequest::Append { space: space(), write: WriteId(2), entries: entries[10..].to_vec() };
+    worker.submit(request);
+    worker.write();
+    drop(worker);
+    let (worker, opened) = open(disk.clone(), &options);
+    assert_eq!(super::support::end_of(&opened), entries[29].position());
+    assert_eq!(opened.reports.first().expect("open").1.rewritten, 20);
+    drop(worker);
+    let mut replay = Replay::default();
+    for call in &disk.contents().calls {
+        replay.step(call);
+    }
+    let (mut worker, opened) = open(replay.crash(512, 0, |_| false), &options);
+    assert_eq!(super::support::end_of(&opened), entries[29].position());
+    assert!(same(&read_all(&mut worker), &entries));
+}

@@ -25,6 +25,8 @@ pub(crate) struct Contents {
     directories: Vec<PathBuf>,
     pub(crate) calls: Vec<Call>,
     pub(crate) recording: bool,
+    /// Every change is refused.
+    pub(crate) read_only: bool,
     /// Bytes that all files together may have.
     pub(crate) bytes_max: Option<u64>,
     /// Syncs of files that still succeed.
@@ -141,6 +143,9 @@ impl Disk for CrashDisk {
 
     fn open(&self, path: &Path, access: Access) -> io::Result<CrashFile> {
         let mut contents = self.contents();
+        if contents.read_only && access != Access::Read {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let number = match (contents.names.get(path).copied(), access) {
             (Some(_), Access::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(number), Access::Read | Access::ReadWrite) => number,
