@@ -5,3 +5,4 @@ mod demo;
 mod http;
 mod support;
 mod verdict;
+mod wal;
