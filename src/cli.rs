@@ -6,15 +6,18 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub mod client;
+pub mod completions;
 pub mod config;
 pub mod demo;
 mod exit;
 mod log;
+mod output;
 pub mod serve;
 mod signal;
+pub mod wal;
 
 pub use exit::{Exit, Failure};
 
@@ -34,9 +37,14 @@ enum Command {
     Serve(serve::ServeArguments),
     /// Run three nodes on this machine, kill one while writing, and count what every node has afterwards.
     Demo(demo::DemoArguments),
+    /// Look at the files of a log.
+    #[command(subcommand)]
+    Wal(wal::WalCommand),
     /// Look at a configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print what a shell completes these commands with.
+    Completions(completions::CompletionsArguments),
 }
 
 /// Runs the command that the arguments name and says with what to exit.
@@ -55,7 +63,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Wal(command) => wal::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
     };
     match result {
         Ok(()) => Exit::Ok.into(),

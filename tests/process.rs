@@ -1,5 +1,8 @@
 //! Real processes of the binary, and what the commands are made of.
 
 mod config;
+mod demo;
 mod http;
 mod support;
+mod verdict;
+mod wal;

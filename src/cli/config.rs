@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use crate::driver::config::{NodeConfig, Overrides};
 
 use super::exit::Failure;
+use super::output::print;
 
 /// What to do with a configuration.
 #[derive(Debug, Subcommand)]
@@ -54,18 +55,17 @@ pub(super) fn run(command: &ConfigCommand) -> Result<(), Failure> {
         ConfigCommand::Check(arguments) => {
             let config = load(arguments)?;
             let spaces: Vec<&str> = config.own_spaces().map(|space| space.name.as_str()).collect();
-            println!(
-                "{}: ok: {} of {:?}, {} peers, spaces: {}",
+            print(&format!(
+                "{}: ok: {} of {:?}, {} peers, spaces: {}\n",
                 arguments.file.display(),
                 config.node,
                 config.cluster,
                 config.peers.len(),
                 if spaces.is_empty() { "none".to_owned() } else { spaces.join(", ") }
-            );
+            ))
         }
-        ConfigCommand::Print(arguments) => print!("{}", load(arguments)?.to_toml()),
+        ConfigCommand::Print(arguments) => print(&load(arguments)?.to_toml()),
     }
-    Ok(())
 }
 
 fn load(arguments: &ConfigArguments) -> Result<NodeConfig, Failure> {

@@ -17,6 +17,7 @@ use crate::types::NodeId;
 
 use super::client::{Client, StatusReply};
 use super::exit::Failure;
+use super::output::print;
 use super::signal::StopSignals;
 
 mod cluster;
@@ -110,14 +111,8 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let result = runtime.block_on(run_to_the_end(arguments, &directory, &input));
     runtime.shutdown_timeout(Duration::from_secs(1));
     let report = result?;
-    if arguments.json {
-        println!("{}", report.to_json());
-    } else {
-        print!("{report}");
-        if arguments.keep.is_some() {
-            println!("kept in {}", directory.display());
-        }
-    }
+    let kept = if arguments.keep.is_some() { format!("kept in {}\n", directory.display()) } else { String::new() };
+    print(&if arguments.json { format!("{}\n", report.to_json()) } else { format!("{report}{kept}") })?;
     report.judge()
 }
 

@@ -45,6 +45,7 @@ use super::wal_worker::StorageOptions;
 
 pub mod error;
 pub mod field;
+mod lists;
 mod print;
 mod read;
 mod source;

@@ -14,7 +14,7 @@ const GOOD: &str = r#"node = 2
 cluster = "shop"
 listen = "127.0.0.1:7402"
 http = "127.0.0.1:7482"
-data_dir = "/tmp/engraft-n2"
+data_dir = "/srv/shop-n2"
 
 [[peers]]
 id = 3
@@ -175,7 +175,7 @@ fn a_value_of_another_type_is_refused() {
     refused(&replace("\"127.0.0.1:7402\"", "\":7402\""), &["`listen`"]);
     refused(&replace("\"127.0.0.1:7402\"", "\"127.0.0.1:70000\""), &["`listen`"]);
     refused(&replace("\"127.0.0.1:7482\"", "true"), &["`http`", "found true"]);
-    refused(&replace("\"/tmp/engraft-n2\"", "\"\""), &["node.toml:5: `data_dir`"]);
+    refused(&replace("\"/srv/shop-n2\"", "\"\""), &["node.toml:5: `data_dir`"]);
     refused(&replace("id = 3", "id = -3"), &["`peers[0].id`", "found -3"]);
     refused(&replace("\"127.0.0.1:7403\"", "\"127.0.0.1:0\""), &["`peers[0].address`", "port"]);
     refused(&replace("primary = 1", "primary = 4"), &["`spaces[0].primary`", "1, 2, 3", "found 4"]);
@@ -310,4 +310,20 @@ fn arguments_that_make_no_sense_exit_2() {
         assert_eq!(code(&output), Some(2), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "", "{arguments:?}");
     }
+}
+
+#[test]
+fn the_example_is_what_each_of_its_nodes_can_start_with() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/node.toml");
+    let voters = |node: u16| {
+        let flags = vec![("node".to_owned(), node.to_string())];
+        let config = NodeConfig::load(&file, &Overrides { flags, ..Overrides::default() }).expect("it holds");
+        assert_eq!(config.peers.len(), 2);
+        let defaults = parse(GOOD).expect("it holds");
+        assert_eq!((config.clients, config.wal), (defaults.clients, defaults.wal));
+        assert_eq!(config.replication.batch_delay, defaults.replication.batch_delay);
+        config.spaces.into_iter().map(|space| space.config.voters).collect::<Vec<_>>()
+    };
+    assert_eq!(voters(1), [[1, 2, 3].map(NodeId).to_vec(), [1, 2].map(NodeId).to_vec()]);
+    assert_eq!(voters(1), voters(3), "all nodes see the same voters");
 }
