@@ -4,5 +4,6 @@ mod appending;
 mod cluster;
 mod lifetime;
 mod refused;
+mod sources;
 mod storage;
 mod stranger;

@@ -2,3 +2,4 @@
 
 mod away;
 mod cluster;
+mod sweep;

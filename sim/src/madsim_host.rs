@@ -27,7 +27,7 @@ use network::{Network, SimReader, SimWriter};
 use wal_gate::{WalGate, WalStep};
 
 pub use trace::{Trace, TraceLine};
-pub use world::{World, run_story, sleep};
+pub use world::{Detail, World, run_story, sleep};
 
 /// Nanoseconds of the Unix epoch at which every simulated run begins.
 const EPOCH_NANOS: u64 = 1_700_000_000_000_000_000;

@@ -295,3 +295,6 @@ impl<H: Host> OpenLink<H> {
 fn lost(link: LinkId, reason: String) -> Event {
     Event::LinkDown { link, reason: CloseReason::Lost(reason) }
 }
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests;

@@ -284,3 +284,35 @@ impl QueueState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Epoch, SpaceName};
+
+    fn request() -> WalRequest {
+        WalRequest::SaveVote { space: SpaceName::new("orders").expect("a name").id(), promise: Epoch::ZERO }
+    }
+
+    #[test]
+    fn a_full_queue_is_an_error() {
+        let sender = WalSender { queue: Arc::default(), limit: 2 };
+        assert_eq!(sender.push(request()), Ok(()));
+        assert_eq!(sender.push(request()), Ok(()));
+        assert_eq!(sender.push(request()), Err(2));
+        sender.queue.lock().requests.clear();
+        assert_eq!(sender.push(request()), Ok(()), "taken requests make room");
+    }
+
+    #[test]
+    fn what_is_queued_is_done_before_the_end_is_told() {
+        let sender = WalSender { queue: Arc::default(), limit: 2 };
+        let queue = Arc::clone(&sender.queue);
+        assert!(queue.wait_timeout(Some(Duration::ZERO)).is_none());
+        assert_eq!(sender.push(request()), Ok(()));
+        drop(sender);
+        assert!(matches!(queue.wait_timeout(None), Some(Waited::Requests)));
+        queue.lock().requests.clear();
+        assert!(matches!(queue.wait_timeout(None), Some(Waited::Closed)));
+    }
+}

@@ -8,7 +8,7 @@ use std::process::Command;
 use engraft::core::Ack;
 use engraft::types::Sequence;
 use engraft_sim::madsim_host::wal_gate::WalStep;
-use engraft_sim::madsim_host::{Trace, World, run_story, sleep};
+use engraft_sim::madsim_host::{Detail, Trace, World, run_story, sleep};
 
 use crate::support;
 
@@ -19,7 +19,7 @@ const SEED: u64 = 7;
 const TRACE_TO: &str = "ENGRAFT_TRACE_TO";
 
 fn tell(seed: u64) -> Trace {
-    run_story(seed, &NODES, move |world| story(world, seed))
+    run_story(seed, &NODES, Detail::Everything, move |world| story(world, seed))
 }
 
 async fn story(mut world: World, seed: u64) {

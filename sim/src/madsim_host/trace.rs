@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span;
 use tracing::{Event, Level, Metadata, Subscriber};
 
@@ -32,7 +33,7 @@ impl Trace {
         self.push(None, text.into());
     }
 
-    /// Every line, with microseconds: what two runs are compared by.
+    /// Every line that was recorded, with microseconds: what two runs are compared by.
     #[must_use]
     pub fn full(&self) -> String {
         let mut text = String::new();
@@ -78,19 +79,26 @@ impl Trace {
     }
 }
 
-/// Hears what the driver logs, and nothing else.
+/// Hears what the driver logs up to a level, and nothing else.
 #[derive(Debug)]
-pub(super) struct Recorder(pub(super) Trace);
+pub(super) struct Recorder {
+    pub(super) trace: Trace,
+    pub(super) level: Level,
+}
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("engraft::")
+        metadata.is_event() && *metadata.level() <= self.level && metadata.target().starts_with("engraft::")
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::from_level(self.level))
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        self.0.push(Some(*event.metadata().level()), format!("{} {}", line.node, line.message));
+        self.trace.push(Some(*event.metadata().level()), format!("{} {}", line.node, line.message));
     }
 
     fn new_span(&self, _attributes: &span::Attributes<'_>) -> span::Id {

@@ -10,6 +10,7 @@ use engraft::types::NodeId;
 use madsim::net::NetSim;
 use madsim::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
+use tracing::Level;
 
 use crate::disk::SimDisk;
 
@@ -39,6 +40,15 @@ struct Machine {
     crashes: u64,
 }
 
+/// How much of a run is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What people review: the notices.
+    Notices,
+    /// What the cores are told and order as well.
+    Everything,
+}
+
 /// Tells a story in a world of these nodes; what happened.
 ///
 /// It runs on a thread of its own: madsim keeps the order of hash maps from run to run only for the first runtime of a
@@ -46,14 +56,18 @@ struct Machine {
 ///
 /// # Panics
 /// Where the story does.
-pub fn run_story<S, F>(seed: u64, nodes: &[NodeId], story: S) -> Trace
+pub fn run_story<S, F>(seed: u64, nodes: &[NodeId], detail: Detail, story: S) -> Trace
 where
     S: FnOnce(World) -> F + Send + 'static,
     F: Future<Output = ()>,
 {
     let nodes = nodes.to_vec();
     let trace = Trace::default();
-    let recorder = Recorder(trace.clone());
+    let level = match detail {
+        Detail::Notices => Level::INFO,
+        Detail::Everything => Level::TRACE,
+    };
+    let recorder = Recorder { trace: trace.clone(), level };
     let told = trace.clone();
     let run = move || {
         let runtime = Runtime::with_seed_and_config(seed, madsim::Config::default());
