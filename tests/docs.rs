@@ -26,6 +26,21 @@ impl Project {
         fs::read_to_string(Self::path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// All Rust sources below a folder.
+    fn sources(folder: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(Self::path(folder)).expect("a folder of sources can be read") {
+            let path = format!("{folder}/{}", entry.expect("its entries too").file_name().to_string_lossy());
+            if Self::path(&path).is_dir() {
+                found.extend(Self::sources(&path));
+            } else if path.ends_with(".rs") {
+                let text = Self::read(&path);
+                found.push((path, text));
+            }
+        }
+        found
+    }
+
     /// All documents: those at the root, in `docs` and below.
     fn documents() -> Vec<(String, String)> {
         let mut paths = vec!["README.md".to_owned(), "CHANGELOG.md".to_owned()];
@@ -89,6 +104,19 @@ fn the_glossary_defines_each_word_once() {
 #[test]
 fn invariants_are_listed_with_their_checks() {
     none("docs/invariants.md", &rules::invariants(&Project::read("docs/invariants.md")));
+}
+
+#[test]
+fn every_check_of_the_simulator_stands_in_the_table() {
+    let table = Project::read("docs/invariants.md");
+    let sources = Project::sources("sim/src");
+    let raised: Vec<(String, String)> = sources
+        .iter()
+        .filter(|(path, _)| path != "sim/src/check/invariant.rs")
+        .flat_map(|(path, text)| rules::raised(text).into_iter().map(|number| (path.clone(), number)))
+        .collect();
+    assert!(raised.len() > 10, "the simulator checks something: {raised:?}");
+    none("docs/invariants.md", &rules::unlisted_checks(&table, &raised));
 }
 
 #[test]

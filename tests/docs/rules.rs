@@ -174,6 +174,38 @@ pub(super) fn invariants(text: &str) -> Vec<String> {
     faults
 }
 
+/// The numbers of the invariants that a source raises.
+pub(super) fn raised(source: &str) -> Vec<String> {
+    let named = source.split("Invariant::").skip(1);
+    let numbers = named.map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric()).collect::<String>());
+    let mut found: Vec<String> =
+        numbers.filter(|word| word.len() > 1 && word[1..].bytes().all(|byte| byte.is_ascii_digit())).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Each check that is raised somewhere stands in its row with one of the files that raise it, and the row is in force.
+pub(super) fn unlisted_checks(text: &str, raised: &[(String, String)]) -> Vec<String> {
+    let rows = rows(text);
+    let mut faults = Vec::new();
+    for (path, number) in raised {
+        let Some(row) = rows.iter().find(|row| row.cell("number") == number) else {
+            faults.push(format!("no row for {number}, which {path} checks"));
+            continue;
+        };
+        let listed = spans_of(row.cell("checked by"));
+        let raisers = raised.iter().filter(|(_, other)| other == number);
+        if !raisers.map(|(file, _)| format!("{file}::{number}")).any(|span| listed.contains(&span.as_str())) {
+            faults.push(format!("line {}: {number} is checked by `{path}::{number}`", row.line));
+        }
+        if row.cell("in force") == "later" {
+            faults.push(format!("line {}: {number} is checked and said to come later", row.line));
+        }
+    }
+    faults
+}
+
 /// A sentence per line, so that a change of one is a change of one line.
 pub(super) fn crowded_lines(text: &str) -> Vec<String> {
     let ends = |words: &str| {

@@ -60,6 +60,17 @@ fn a_wrong_table_of_invariants_is_found() {
 }
 
 #[test]
+fn a_check_that_stands_in_no_table_is_found() {
+    assert_eq!(raised("f(Invariant::S5); g(Invariant::S5, Invariant::L2, Invariant::ALL)"), ["L2", "S5"]);
+    let table = "| number | in force | checked by |\n|---|---|---|\n| S5 | whole | `sim/a.rs::S5` |\n| S6 | later | `sim/a.rs::S6` |\n";
+    let faults = |path: &str, number: &str| unlisted_checks(table, &[(path.to_owned(), number.to_owned())]).len();
+    assert_eq!(faults("sim/a.rs", "S5"), 0);
+    assert_eq!(faults("sim/b.rs", "S5"), 1);
+    assert_eq!(faults("sim/a.rs", "S6"), 1);
+    assert_eq!(faults("sim/a.rs", "S7"), 1);
+}
+
+#[test]
 fn a_crowded_line_is_found() {
     assert_eq!(crowded_lines("One. Two.").len(), 1);
     assert_eq!(crowded_lines("One.\nTwo, e.g. three.\n| One. Two. |\n```\nOne. Two.\n```\n"), Vec::<String>::new());
