@@ -201,6 +201,10 @@ impl SpaceChecks {
     pub(crate) fn holders(&self, node: NodeIndex, sequence: Sequence) -> usize {
         let Some(record) = self.logs[node].record(sequence) else { return 0 };
         let holds = |voter: &&NodeIndex| {
+            // What was taken from a node behind its back counts as far as it acknowledged it before.
+            if self.logs[**voter].damage.anything {
+                return self.views[**voter].acked >= sequence;
+            }
             self.durable(**voter) >= sequence
                 && self.logs[**voter]
                     .record(sequence)

@@ -244,6 +244,12 @@ impl SimDisk {
         self.lock().bytes_used()
     }
 
+    /// How many syncs have failed.
+    #[must_use]
+    pub fn syncs_failed(&self) -> u64 {
+        self.lock().syncs_failed
+    }
+
     /// Whether anything would be lost by a crash now.
     #[must_use]
     pub fn has_unsynced(&self) -> bool {

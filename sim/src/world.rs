@@ -16,7 +16,7 @@ use engraft::wire::WriteBuffer;
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use crate::check::{Checks, node_id};
+use crate::check::{Checks, Invariant, node_id};
 use crate::clock::Clock;
 use crate::disk::SimDisk;
 use crate::history::Operation;
@@ -29,6 +29,9 @@ use crate::trace::{LineKind, Subject, Trace};
 
 use clients::Client;
 use planted::PlantedBugs;
+
+/// More wake-ups than that at one moment are no work that goes on in parts.
+const WAKES_AT_ONE_MOMENT_MAX: u32 = 10_000;
 
 /// The world.
 pub(crate) struct World<'s> {
@@ -86,6 +89,9 @@ struct Node {
     completions: VecDeque<Event>,
     old_completion: Option<Event>,
     crashes: u64,
+    /// When its timer fired last, on its own clock, and how often since then.
+    woken: Time,
+    wakes_now: u32,
     /// What was durable of each space when the last process ended: the end, and the one before it.
     left: Vec<(Sequence, Sequence)>,
 }
@@ -247,9 +253,22 @@ impl<'s> World<'s> {
         let local = at.clock.local(self.now);
         let due = process.core.next_wake().is_some_and(|deadline| deadline <= local);
         if due && !self.bugs.timer_is_forgotten(node) {
+            self.count_wakes(node, local);
             self.handle(node, Event::TimerFired);
         } else if !due {
             self.arm(node);
+        }
+    }
+
+    /// A core may ask to be woken at once to go on with work, not for ever.
+    fn count_wakes(&mut self, node: NodeIndex, local: Time) {
+        let at = &mut self.nodes[node];
+        at.wakes_now = if at.woken == local { at.wakes_now + 1 } else { 0 };
+        at.woken = local;
+        if at.wakes_now > WAKES_AT_ONE_MOMENT_MAX {
+            self.checks.violated(Invariant::Spin, Some(node), None, || {
+                format!("the timer fired {WAKES_AT_ONE_MOMENT_MAX} times at one moment and is still due")
+            });
         }
     }
 

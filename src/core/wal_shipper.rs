@@ -100,6 +100,8 @@ impl WalShipper {
     pub(super) fn ship(&mut self, node: NodeId, shipped: Shipped<'_>, context: &mut Context<'_>) {
         let probe_at = self.durable_end(shipped.log);
         let Some(progress) = find(&mut self.replicas, node) else { return };
+        // Set again below where a batch waits: a deadline that nothing acts upon would fire for ever.
+        progress.batch_due = None;
         let Some(link) = progress.link else { return };
         if progress.diverged.is_some() || progress.paused || !progress.breaker.allows() {
             return;

@@ -53,6 +53,7 @@ invariants! {
     L3 "every replica that the primary reaches converges",
     L6 "catch-up ends",
     L8 "every client operation resolves",
+    Spin "a timer that is due does something when it fires",
     Halt "no node halts unless it was told to",
 }
 

@@ -60,7 +60,6 @@ impl Checks {
             let view = &mut space.views[node];
             view.exposed = Epoch::ZERO;
             view.wiped = true;
-            view.acked = Sequence::ZERO;
         }
     }
 

@@ -47,10 +47,11 @@ impl Names {
         })
     }
 
-    /// Whether any name, seen or durable, is this file's.
+    /// Whether any name is this file's: seen, durable, or made by a change that a crash may keep without the one behind it.
     pub(super) fn holds(&self, file: FileNumber) -> bool {
         let name = Name::File(file);
-        self.seen.values().chain(self.durable.values()).any(|held| *held == name)
+        let changed = self.pending.iter().flat_map(|change| &change.sets).filter_map(|(_, name)| name.as_ref());
+        self.seen.values().chain(self.durable.values()).chain(changed).any(|held| *held == name)
     }
 
     pub(super) fn is_durable(&self, file: FileNumber) -> bool {

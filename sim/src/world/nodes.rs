@@ -48,6 +48,8 @@ impl Node {
             completions: VecDeque::new(),
             old_completion: None,
             crashes: 0,
+            woken: Time::ZERO,
+            wakes_now: 0,
             left: vec![(Sequence::ZERO, Sequence::ZERO); scenario.spaces.len()],
         }
     }
@@ -64,12 +66,13 @@ impl World<'_> {
         at.silent = false;
         at.clock = Clock::new(self.now, Time(at.offset_us), at.clock.drift_ppm());
         self.bugs.before_opening(node, &at.disk);
+        let syncs_failed = at.disk.syncs_failed();
         let opened = storage::open(self.scenario, at.id, &at.disk, at.disks, at.boot);
         self.checks.disk_changed(node, &at.disk);
         let (wal, opened) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                let excused = at.full || at.wiped;
+                let excused = at.full || at.wiped || at.disk.syncs_failed() > syncs_failed;
                 let words = error.to_string();
                 self.note(Subject::Node(node_id(node)), LineKind::Milestone, || format!("cannot start: {words}"));
                 if !excused && !self.checks.is_damaged(node) {
@@ -97,13 +100,14 @@ impl World<'_> {
             storage_failed: false,
         });
         self.checks.process_begins(node);
+        let excused = self.nodes[node].full || self.nodes[node].disk.syncs_failed() > syncs_failed;
         for event in opened.events {
-            self.space_opened(node, event);
+            self.space_opened(node, event, excused);
         }
         self.arm(node);
     }
 
-    fn space_opened(&mut self, node: NodeIndex, mut event: Event) {
+    fn space_opened(&mut self, node: NodeIndex, mut event: Event, excused: bool) {
         self.bugs.before_opened(node, &mut event);
         match &event {
             Event::SpaceOpened(opened) => {
@@ -119,7 +123,6 @@ impl World<'_> {
                 if error.kind == StorageErrorKind::Corrupt {
                     self.marks.hit(Mark::RotFound);
                 }
-                let excused = self.nodes[node].full;
                 self.checks.open_failed(node, name, excused, &error.to_string());
                 if let Some(process) = &mut self.nodes[node].process {
                     process.storage_failed = true;
