@@ -2,5 +2,6 @@
 
 mod appending;
 mod catching_up;
+mod checks;
 mod linking;
 mod rig;
