@@ -3,5 +3,6 @@
 mod appending;
 mod catching_up;
 mod checks;
+mod hostile;
 mod linking;
 mod rig;

@@ -100,6 +100,8 @@ impl WalShipper {
     pub(super) fn ship(&mut self, node: NodeId, shipped: Shipped<'_>, context: &mut Context<'_>) {
         let probe_at = self.durable_end(shipped.log);
         let Some(progress) = find(&mut self.replicas, node) else { return };
+        // Set again where a batch goes on filling: kept while nothing may be shipped, it would wake for ever.
+        progress.batch_due = None;
         let Some(link) = progress.link else { return };
         if progress.diverged.is_some() || progress.paused || !progress.breaker.allows() {
             return;
@@ -132,7 +134,6 @@ impl WalShipper {
     fn ship_one(&mut self, node: NodeId, link: LinkId, shipped: Shipped<'_>, context: &mut Context<'_>) -> bool {
         let durable = shipped.log.durable();
         let Some(progress) = find(&mut self.replicas, node) else { return false };
-        progress.batch_due = None;
         if progress.next > durable {
             progress.unsent_since = None;
             return false;

@@ -1,0 +1,50 @@
+//! Peers, disks and operators that do what they should not, and waits that must end.
+
+use std::time::Duration;
+
+use engraft::core::{
+    Ack, AppendError, Command, Event, Outcome, ReplicaStatus, Role, StorageError, StorageErrorKind, StorageOperation,
+};
+use engraft::types::message::{CloseReason, Message, Refusal, RefusalReason};
+use engraft::types::{EpochHistory, LinkId, NodeId, Position, Sequence, Time};
+use engraft::wire::WriteBuffer;
+
+use super::rig::{N1, N2, N3, Rig, space};
+
+fn stall(rig: &mut Rig, nodes: &[NodeId], stalls: bool) {
+    for node in nodes {
+        rig.nodes.get_mut(node).expect("runs").disk_stalls = stalls;
+    }
+}
+
+#[test]
+fn paused_replica_with_a_batch_that_fills_lets_time_pass() {
+    let mut rig = Rig::settled();
+    stall(&mut rig, &[N2, N3], true);
+    for _ in 0..2 {
+        rig.append(N1, Ack::Local, b"the second waits for its batch to fill");
+        rig.settle();
+    }
+    rig.event(N1, Event::Command(Command::PauseReplica { space: space(), replica: N2 }));
+    rig.run(Duration::from_millis(100));
+    stall(&mut rig, &[N2, N3], false);
+    rig.event(N1, Event::Command(Command::ResumeReplica { space: space(), replica: N2 }));
+    rig.run(Duration::from_millis(100));
+    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
+}
+
+#[test]
+fn batch_that_fills_while_an_answer_is_overdue_lets_time_pass() {
+    let mut rig = Rig::settled();
+    stall(&mut rig, &[N2, N3], true);
+    rig.append(N1, Ack::Local, b"is not answered");
+    rig.run(Duration::from_millis(995));
+    // From here on nothing reaches the replica, so that its answer to the question does not come either.
+    rig.cut.push(N2);
+    rig.append(N1, Ack::Local, b"waits for its batch to fill");
+    rig.run(Duration::from_millis(100));
+    rig.cut.clear();
+    stall(&mut rig, &[N2, N3], false);
+    rig.run(Duration::from_secs(2));
+    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
+}
