@@ -278,9 +278,7 @@ impl Primary {
         for waiter in expired {
             self.unknown(&waiter, log, context);
         }
-        if self.is_open() {
-            self.shipper.tick(Shipped { log, commit }, context);
-        }
+        self.shipper.tick(self.is_open(), Shipped { log, commit }, context);
     }
 
     fn unknown(&self, waiter: &Waiter, log: &Log, context: &mut Context<'_>) {

@@ -310,7 +310,8 @@ impl WalShipper {
     }
 
     /// Answers that are overdue, breakers that half-open, batches that waited long enough.
-    pub(super) fn tick(&mut self, shipped: Shipped<'_>, context: &mut Context<'_>) {
+    /// `open`: whether the epoch is, so that anything may be shipped.
+    pub(super) fn tick(&mut self, open: bool, shipped: Shipped<'_>, context: &mut Context<'_>) {
         for index in 0..self.replicas.len() {
             let Some(progress) = self.replicas.get_mut(index) else { break };
             let node = progress.node;
@@ -318,12 +319,15 @@ impl WalShipper {
                 let notice = Notice::BreakerHalfOpened { space: Some(self.space), peer: node };
                 context.notify(notice);
             }
-            if progress.link.is_some() && progress.answer_due.is_some_and(|due| due <= context.now) {
+            let overdue = progress.link.is_some() && progress.answer_due.is_some_and(|due| due <= context.now);
+            if open && overdue {
                 progress.batches_failed += 1;
                 let words = format!("no answer within {} ms", context.config.retransmit_after.as_millis());
                 self.failed(node, words, shipped.log, context);
             }
-            self.ship(node, shipped, context);
+            if open {
+                self.ship(node, shipped, context);
+            }
             self.measure(node, shipped.log, context);
         }
     }

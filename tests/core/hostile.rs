@@ -48,3 +48,20 @@ fn batch_that_fills_while_an_answer_is_overdue_lets_time_pass() {
     rig.run(Duration::from_secs(2));
     assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
 }
+
+#[test]
+fn primary_whose_promise_is_not_saved_lets_time_pass() {
+    let mut rig = Rig::settled();
+    rig.append(N1, Ack::All, b"x");
+    rig.settle();
+    let (log, promise) = rig.kill(N1);
+    rig.start(N1, log, promise);
+    stall(&mut rig, &[N1], true);
+    rig.run(Duration::from_secs(10));
+    assert_eq!(rig.status(N1).role, Role::Opening);
+    assert!(rig.status(N1).replicas.iter().all(|view| view.status == ReplicaStatus::Degraded), "lag is judged");
+    stall(&mut rig, &[N1], false);
+    rig.run(Duration::from_secs(2));
+    assert_eq!(rig.status(N2).role, Role::Replica);
+    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
+}
