@@ -164,6 +164,8 @@ impl Primary {
         if self.is_open() {
             self.shipper.ship_all(Shipped { log, commit: *commit }, context);
         }
+        // Also where no replica answers for hours; after shipping, so that what is new need not be read again.
+        self.shipper.trim(log, context.config);
         opens
     }
 

@@ -238,10 +238,15 @@ impl WalShipper {
             let notice = Notice::ReplicaAcked { space: self.space, replica: node, durable: ack.durable, lag_us };
             context.notify(notice);
         }
-        let needless = self.replicas.iter().map(|progress| progress.durable).min().unwrap_or(log.durable());
-        self.tail.trim(needless, log.durable(), context.config.tail_bytes);
-        self.marks.trim(needless);
+        self.trim(log, context.config);
         Ok(())
+    }
+
+    /// Drops what every replica has, and what does not fit into the tail.
+    pub(super) fn trim(&mut self, log: &Log, config: &ReplicationConfig) {
+        let needless = self.replicas.iter().map(|progress| progress.durable).min().unwrap_or(log.durable());
+        self.tail.trim(needless, log.durable(), config.tail_bytes);
+        self.marks.trim(needless);
     }
 
     /// A replica's refusal. `Stale` and the end of the primary's role are the caller's.

@@ -65,3 +65,25 @@ fn primary_whose_promise_is_not_saved_lets_time_pass() {
     assert_eq!(rig.status(N2).role, Role::Replica);
     assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
 }
+
+#[test]
+fn tail_keeps_to_its_bytes_while_no_replica_answers() {
+    let mut rig = Rig::new(|config| {
+        config.batch_bytes = 4 << 10;
+        config.tail_bytes = 4 << 10;
+    });
+    rig.run(Duration::from_millis(300));
+    let away = [N2, N3].map(|node| (node, rig.kill(node)));
+    for _ in 0..500 {
+        rig.append(N1, Ack::Local, b"while nobody is there");
+    }
+    rig.settle();
+    let size = format!("{:?}", rig.nodes[&N1].core).len();
+    assert!(size < 20_000, "500 entries are kept in memory, 4 KiB are allowed: the state has {size} characters");
+    for (node, (log, promise)) in away {
+        rig.start(node, log, promise);
+    }
+    rig.run(Duration::from_secs(2));
+    assert!(rig.nodes[&N1].reads > 0);
+    assert_eq!(rig.nodes[&N3].log, rig.nodes[&N1].log);
+}
