@@ -87,3 +87,17 @@ fn tail_keeps_to_its_bytes_while_no_replica_answers() {
     assert!(rig.nodes[&N1].reads > 0);
     assert_eq!(rig.nodes[&N3].log, rig.nodes[&N1].log);
 }
+
+#[test]
+fn two_configured_primaries_do_not_chase_each_other() {
+    let mut rig = Rig::new(|_| {});
+    let (log, promise) = rig.kill(N2);
+    rig.spaces.get_mut(&N2).expect("known").primary = N2;
+    rig.start(N2, log, promise);
+    rig.quiet = true;
+    rig.run(Duration::from_secs(20));
+    let terms = [N1, N2].map(|node| rig.status(node).epoch.term());
+    assert!(terms.iter().all(|term| *term < 5), "epochs are opened without end: {terms:?}");
+    let view = rig.status(N1).replicas.into_iter().find(|view| view.node == N2).expect("a replica");
+    assert!(view.reason.contains("names n2 as the primary"), "{}", view.reason);
+}
