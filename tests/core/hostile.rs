@@ -101,3 +101,19 @@ fn two_configured_primaries_do_not_chase_each_other() {
     let view = rig.status(N1).replicas.into_iter().find(|view| view.node == N2).expect("a replica");
     assert!(view.reason.contains("names n2 as the primary"), "{}", view.reason);
 }
+
+#[test]
+fn stranger_who_trickles_bytes_is_sent_away() {
+    let mut rig = Rig::settled();
+    let stranger = LinkId::accepted(100);
+    rig.event(N1, Event::LinkUp { link: stranger });
+    let mut hello = WriteBuffer::default();
+    engraft::wire::encode(&Message::Goodbye(CloseReason::Replaced), &mut hello);
+    let hello: Vec<u8> = hello.pieces().flat_map(|piece| piece.iter().copied()).collect();
+    for byte in hello.chunks(1).take(15) {
+        rig.event(N1, Event::BytesReceived { link: stranger, bytes: byte.to_vec().into() });
+        rig.run(Duration::from_millis(100));
+    }
+    let told = rig.notices(N1).into_iter().filter(|line| line.contains("silent for 1000 ms")).count();
+    assert_eq!(told, 1, "a hello that never ends holds its place for ever: {:?}", rig.notices(N1));
+}
