@@ -16,7 +16,7 @@ use super::config::{Ack, SpaceConfig};
 use super::context::Context;
 use super::event::Append;
 use super::log::Log;
-use super::notice::StopReason;
+use super::notice::{Notice, StopReason};
 use super::state::origin;
 use super::waiting::{Waiter, Waiting, token};
 use super::wal_shipper::{Shipped, WalShipper};
@@ -223,6 +223,12 @@ impl Primary {
         context: &mut Context<'_>,
     ) {
         self.shipper.link_changed(node, link.ok(), log);
+        if let Some(progress) = self.shipper.replica_mut(node)
+            && link.is_ok()
+            && progress.breaker.linked()
+        {
+            context.notify(Notice::BreakerHalfOpened { space: Some(self.space), peer: node });
+        }
         if let Err(reason) = link {
             if let Some(progress) = self.shipper.replica_mut(node) {
                 progress.failure = reason.to_string();

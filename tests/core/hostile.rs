@@ -117,3 +117,17 @@ fn stranger_who_trickles_bytes_is_sent_away() {
     let told = rig.notices(N1).into_iter().filter(|line| line.contains("silent for 1000 ms")).count();
     assert_eq!(told, 1, "a hello that never ends holds its place for ever: {:?}", rig.notices(N1));
 }
+
+#[test]
+fn replica_that_started_again_is_asked_at_once() {
+    let mut rig = Rig::settled();
+    let error = StorageError { kind: StorageErrorKind::Full, detail: "no space left".into() };
+    rig.event(N2, Event::StorageFailed { space: space(), operation: StorageOperation::Append, error });
+    rig.append(N1, Ack::Quorum, b"while its disk is full");
+    // Long enough for the breaker of the space to wait its longest.
+    rig.run(Duration::from_secs(20));
+    let (log, promise) = rig.kill(N2);
+    rig.start(N2, log, promise);
+    rig.run(Duration::from_secs(5));
+    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
+}
