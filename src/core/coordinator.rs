@@ -53,6 +53,7 @@ impl ReplicationCoordinator {
     /// Where an invariant of the core itself does not hold: a bug, never an outside fault.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Actions) {
         if self.halted {
+            answer_late(&event, actions);
             return;
         }
         match event {
@@ -312,4 +313,16 @@ impl ReplicationCoordinator {
         self.halted = true;
         actions.push(Action::Halt);
     }
+}
+
+/// The node has halted: whoever still asks is told so, all other events mean nothing any more.
+fn answer_late(event: &Event, actions: &mut Actions) {
+    let request = if let Event::Append(append) = event {
+        append.request
+    } else if let Event::Command(Command::Read { request, .. }) = event {
+        *request
+    } else {
+        return;
+    };
+    actions.push(Action::Reply { request, outcome: Outcome::Failed(AppendError::Shutdown) });
 }

@@ -131,3 +131,14 @@ fn replica_that_started_again_is_asked_at_once() {
     rig.run(Duration::from_secs(5));
     assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
 }
+
+#[test]
+fn whoever_asks_a_halted_node_is_answered() {
+    let mut rig = Rig::settled();
+    rig.event(N1, Event::Command(Command::Shutdown));
+    assert!(rig.nodes[&N1].halted);
+    let (append, read) = (rig.append(N1, Ack::Local, b"late"), rig.read(N1, Sequence(1)));
+    for request in [append, read] {
+        assert_eq!(rig.reply(N1, request), Some(&Outcome::Failed(AppendError::Shutdown)));
+    }
+}
