@@ -69,7 +69,9 @@ impl ReplicationState {
             read_counter: 0,
             indexed: None,
         };
-        if state.config.primary == context.config.node {
+        if let Err(error) = state.config.validate(context.config) {
+            state.stop(StopReason::Configuration(error), context);
+        } else if state.config.primary == context.config.node {
             state.open_epoch(context);
         } else {
             state.tell_role(context);

@@ -142,3 +142,37 @@ fn whoever_asks_a_halted_node_is_answered() {
         assert_eq!(rig.reply(N1, request), Some(&Outcome::Failed(AppendError::Shutdown)));
     }
 }
+
+#[test]
+fn space_whose_configuration_cannot_be_stops_and_says_why() {
+    let broken: [(&[NodeId], &str); 4] = [
+        (&[N2, N3], "the primary n1 among them"),
+        (&[N1, N2, N2], "n2 twice"),
+        (&[N1, N2, NodeId(9)], "n9"),
+        (&[], "no voters"),
+    ];
+    for (voters, words) in broken {
+        let mut rig = Rig::new(|_| {});
+        let (log, promise) = rig.kill(N1);
+        rig.spaces.get_mut(&N1).expect("known").voters = voters.to_vec();
+        rig.start(N1, log, promise);
+        rig.run(Duration::from_millis(300));
+        assert_eq!(rig.status(N1).role, Role::Stopped, "{voters:?}");
+        let stopped = rig.status(N1).stopped.expect("it says why");
+        assert!(stopped.contains(words) && stopped.contains("voters = ["), "{voters:?}: {stopped}");
+        let request = rig.append(N1, Ack::Local, b"x");
+        assert!(matches!(rig.reply(N1, request), Some(Outcome::Failed(AppendError::Stopped(_)))));
+    }
+}
+
+/// A gap that n2 tells of the link that n1 dialled to it.
+fn gap(rig: &Rig) -> Message {
+    Message::Refusal(Refusal {
+        space: space(),
+        epoch: rig.status(N1).epoch,
+        reason: RefusalReason::Gap,
+        end: Position::default(),
+        history: EpochHistory::default(),
+        echo: Time::MAX,
+    })
+}
