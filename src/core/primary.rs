@@ -249,8 +249,8 @@ impl Primary {
         commit: Sequence,
         context: &mut Context<'_>,
     ) {
-        if self.is_open() {
-            self.shipper.read(read, entries, Shipped { log, commit }, context);
+        if let Some(node) = self.shipper.read(read, entries, log, context) {
+            self.ship(node, log, commit, context);
         }
     }
 

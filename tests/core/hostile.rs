@@ -176,3 +176,25 @@ fn gap(rig: &Rig) -> Message {
         echo: Time::MAX,
     })
 }
+
+#[test]
+fn refusals_without_end_order_one_read_at_a_time() {
+    let mut rig = Rig::new(|config| {
+        config.batch_bytes = 4 << 10;
+        config.tail_bytes = 4 << 10;
+    });
+    rig.run(Duration::from_millis(300));
+    for _ in 0..100 {
+        rig.append(N1, Ack::All, b"more than the tail holds: sixty-four bytes of header, and these");
+    }
+    rig.settle();
+    stall(&mut rig, &[N1], true);
+    for _ in 0..50 {
+        let gap = gap(&rig);
+        rig.inject(N1, N2, &gap);
+        rig.check_logs();
+    }
+    stall(&mut rig, &[N1], false);
+    rig.run(Duration::from_secs(1));
+    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
+}
