@@ -198,3 +198,20 @@ fn refusals_without_end_order_one_read_at_a_time() {
     rig.run(Duration::from_secs(1));
     assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
 }
+
+#[test]
+fn repeated_batches_that_are_not_durable_take_no_more_memory() {
+    let mut rig = Rig::settled();
+    stall(&mut rig, &[N2], true);
+    rig.append(N1, Ack::Local, b"x");
+    let batch = rig.deliveries_to(N2);
+    rig.settle();
+    let batch = batch.into_iter().next_back().expect("a batch is on its way");
+    let size = |rig: &Rig| format!("{:?}", rig.nodes[&N2].core).len();
+    rig.deliver(batch.clone());
+    let before = size(&rig);
+    for _ in 0..1_000 {
+        rig.deliver(batch.clone());
+    }
+    assert!(size(&rig) < before + 1_000, "{} bytes grew to {}", before, size(&rig));
+}
