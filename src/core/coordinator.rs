@@ -246,6 +246,8 @@ impl ReplicationCoordinator {
 
     fn tick(&mut self, now: Time, actions: &mut Actions) {
         self.links.tick(now, &self.config, actions);
+        // Before the spaces act: nothing is to be shipped on a link that was closed just now.
+        self.tell_changes(now, actions);
         self.send_heartbeats(now, actions);
         for _ in 0..WAKES_MAX {
             let Some(space) = self.wakes.pop(now) else { return };

@@ -231,7 +231,9 @@ impl WalShipper {
         progress.applied = progress.applied.max(ack.applied);
         progress.commit = progress.commit.max(ack.commit);
         progress.mode = Mode::Stream;
-        progress.answer_due = (!progress.in_flight.is_empty()).then_some(context.now + context.config.retransmit_after);
+        // After a new link nothing is in flight, though the replica may still owe the ack of what it is writing.
+        let owes = !progress.in_flight.is_empty() || progress.durable < progress.next.previous();
+        progress.answer_due = owes.then_some(context.now + context.config.retransmit_after);
         contact(self.space, progress, context);
         if moved {
             let lag_us = crate::types::time::micros(context.now.since(oldest));

@@ -215,3 +215,22 @@ fn repeated_batches_that_are_not_durable_take_no_more_memory() {
     }
     assert!(size(&rig) < before + 1_000, "{} bytes grew to {}", before, size(&rig));
 }
+
+#[test]
+fn ack_that_is_lost_after_a_new_link_is_asked_for() {
+    let mut rig = Rig::settled();
+    stall(&mut rig, &[N2, N3], true);
+    let request = rig.append(N1, Ack::Quorum, b"x");
+    rig.settle();
+    // The links are lost and made anew while the replica's write is under way; then the ack is lost as well.
+    rig.cut.push(N2);
+    rig.run(Duration::from_millis(1_200));
+    rig.cut.clear();
+    rig.run(Duration::from_millis(700));
+    rig.cut.push(N2);
+    stall(&mut rig, &[N2], false);
+    rig.settle();
+    rig.cut.clear();
+    rig.run(Duration::from_millis(1_500));
+    assert!(matches!(rig.reply(N1, request), Some(Outcome::Appended { .. })), "{:?}", rig.reply(N1, request));
+}
