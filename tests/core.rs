@@ -2,6 +2,7 @@
 
 mod appending;
 mod catching_up;
+mod chaos;
 mod checks;
 mod hostile;
 mod linking;

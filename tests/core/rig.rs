@@ -364,7 +364,8 @@ impl Rig {
                 }
                 let mut buffer = WriteBuffer::default();
                 let bytes = engraft::wire::encode(&message, &mut buffer);
-                let stream: Vec<u8> = buffer.pieces().flat_map(|piece| piece.iter().copied()).collect();
+                let mut stream = Vec::new();
+                buffer.pieces().for_each(|piece| stream.extend_from_slice(&piece[..]));
                 let to = self.other_end(node, link);
                 if let Some(to) = to.filter(|(peer, _)| !self.cut.contains(peer) && !self.cut.contains(&node)) {
                     self.deliveries.push_back(Delivery { to, bytes: Some(stream.into()) });
