@@ -4,6 +4,8 @@ mod appending;
 mod catching_up;
 mod chaos;
 mod checks;
+mod forge;
 mod hostile;
 mod linking;
 mod rig;
+mod safety;

@@ -8,7 +8,7 @@ use crate::types::{Entry, LinkId, NodeId, ReadId, Sequence};
 use super::action::Action;
 use super::context::Context;
 use super::log::Log;
-use super::wal_shipper::{Shipped, WalShipper, fill, find};
+use super::wal_shipper::{Shipped, WalShipper, find};
 
 /// Batches that one read fetches. More would hold more memory per replica, fewer would wait for the disk more often.
 const READ_BATCHES: u32 = 8;
@@ -85,4 +85,18 @@ impl WalShipper {
         }
         Some(node)
     }
+}
+
+/// As many entries as a batch holds; one however large it is.
+pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Context<'_>) -> Vec<Entry> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for entry in entries.take(usize::try_from(context.config.batch_entries).unwrap_or(usize::MAX)) {
+        bytes += entry.size() as u64;
+        if !batch.is_empty() && bytes > context.config.batch_bytes {
+            break;
+        }
+        batch.push(entry.clone());
+    }
+    batch
 }

@@ -11,6 +11,7 @@ use crate::types::{Entry, Epoch, LinkId, NodeId, Position, Sequence, SpaceId, Sp
 
 use super::action::Action;
 use super::breaker::Opened;
+use super::catchup::fill;
 use super::config::ReplicationConfig;
 use super::context::Context;
 use super::lag_monitor::{DurableMarks, Measured};
@@ -388,18 +389,4 @@ fn contact(space: SpaceId, progress: &mut ReplicaProgress, context: &mut Context
 fn tell_opened(space: SpaceId, peer: NodeId, opened: Opened, context: &mut Context<'_>) {
     let retry_ms = crate::types::time::millis_up(opened.until.since(context.now));
     context.notify(Notice::BreakerOpened { space: Some(space), peer, failures: opened.failures, retry_ms });
-}
-
-/// As many entries as a batch holds; one however large it is.
-pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Context<'_>) -> Vec<Entry> {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    for entry in entries.take(usize::try_from(context.config.batch_entries).unwrap_or(usize::MAX)) {
-        bytes += entry.size() as u64;
-        if !batch.is_empty() && bytes > context.config.batch_bytes {
-            break;
-        }
-        batch.push(entry.clone());
-    }
-    batch
 }

@@ -186,11 +186,8 @@ impl Chaos {
 
     fn pause(&mut self, replica: NodeId, pause: bool) {
         let space = space();
-        let command = if pause {
-            Command::PauseReplica { space, replica }
-        } else {
-            Command::ResumeReplica { space, replica }
-        };
+        let command =
+            if pause { Command::PauseReplica { space, replica } } else { Command::ResumeReplica { space, replica } };
         self.rig.event(N1, Event::Command(command));
     }
 

@@ -9,7 +9,7 @@ use engraft::core::{
     SpaceConfig, SpaceOpened, SpaceStatus,
 };
 use engraft::types::entry::chain_start;
-use engraft::types::message::{CloseReason, Message};
+use engraft::types::message::CloseReason;
 use engraft::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId,
     Sequence, SpaceId, SpaceName, Time, Token, WalEntryType,
@@ -44,9 +44,9 @@ pub(super) struct Node {
 }
 
 /// Both ends of a connection.
-struct Connection {
-    dialler: (NodeId, LinkId),
-    acceptor: (NodeId, LinkId),
+pub(super) struct Connection {
+    pub(super) dialler: (NodeId, LinkId),
+    pub(super) acceptor: (NodeId, LinkId),
 }
 
 /// Bytes (or the end) on their way to a link's end: one frame each.
@@ -61,7 +61,7 @@ pub(super) struct Rig {
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) configs: BTreeMap<NodeId, ReplicationConfig>,
     pub(super) spaces: BTreeMap<NodeId, SpaceConfig>,
-    connections: Vec<Connection>,
+    pub(super) connections: Vec<Connection>,
     pub(super) deliveries: VecDeque<Delivery>,
     /// Nodes that cannot be reached.
     pub(super) cut: Vec<NodeId>,
@@ -249,22 +249,6 @@ impl Rig {
                 return;
             }
         }
-    }
-
-    /// What is on its way to a node.
-    pub(super) fn deliveries_to(&mut self, node: NodeId) -> Vec<Delivery> {
-        while self.disk_step(N1) {}
-        self.deliveries.iter().filter(|delivery| delivery.to.0 == node).cloned().collect()
-    }
-
-    /// Hands `to` a message on the link that it dialled to `from`, as if that one had sent it.
-    pub(super) fn inject(&mut self, to: NodeId, from: NodeId, message: &Message) {
-        let mut buffer = WriteBuffer::default();
-        engraft::wire::encode(message, &mut buffer);
-        let stream: Vec<u8> = buffer.pieces().flat_map(|piece| piece.iter().copied()).collect();
-        let dialled = self.connections.iter().find(|open| open.dialler.0 == to && open.acceptor.0 == from);
-        let link = dialled.expect("they are connected").dialler.1;
-        self.event(to, Event::BytesReceived { link, bytes: stream.into() });
     }
 
     pub(super) fn deliver(&mut self, Delivery { to: (node, link), bytes }: Delivery) {
