@@ -330,6 +330,12 @@ impl Rig {
         for action in actions {
             self.act(node, action);
         }
+        // Once all is sent: what the core sends in answer stands behind it.
+        while !self.slow_links
+            && let Some((node, link, bytes)) = self.drains.pop_front()
+        {
+            self.event(node, Event::LinkDrained { link, bytes });
+        }
     }
 
     fn act(&mut self, node: NodeId, action: Action) {
@@ -354,11 +360,7 @@ impl Rig {
                 if let Some(to) = to.filter(|(peer, _)| !self.cut.contains(peer) && !self.cut.contains(&node)) {
                     self.deliveries.push_back(Delivery { to, bytes: Some(stream.into()) });
                 }
-                if self.slow_links {
-                    self.drains.push_back((node, link, bytes));
-                } else {
-                    self.event(node, Event::LinkDrained { link, bytes });
-                }
+                self.drains.push_back((node, link, bytes));
             }
             Action::Connect { link, peer } => self.connect((node, link), peer),
             Action::Close { link, .. } => {
