@@ -2,5 +2,10 @@
 
 mod appending;
 mod catching_up;
+mod chaos;
+mod checks;
+mod forge;
+mod hostile;
 mod linking;
 mod rig;
+mod safety;

@@ -14,6 +14,8 @@ pub(crate) struct Breaker {
     failures: u32,
     openings: u32,
     state: State,
+    /// Whether it was tripped: then a new link does not shorten the wait.
+    tripped: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -54,6 +56,7 @@ impl Breaker {
     pub(crate) fn trip(&mut self, now: Time, pool: &ConnectionPoolConfig) -> Opened {
         self.failures = self.failures.max(pool.max_retries);
         self.openings = u32::try_from(pool.backoff.len()).unwrap_or(u32::MAX);
+        self.tripped = true;
         self.open(now, pool.backoff.last().copied().unwrap_or_default())
     }
 
@@ -70,11 +73,21 @@ impl Breaker {
         was_open
     }
 
+    /// A new link to the other side is open: one attempt is allowed at once. Says whether the breaker half-opens by it.
+    pub(crate) fn linked(&mut self) -> bool {
+        let half_opens = !self.tripped && !self.allows();
+        if half_opens {
+            self.state = State::HalfOpen;
+        }
+        half_opens
+    }
+
     /// Half-opens where the wait is over; says so when it does.
     pub(crate) fn poll(&mut self, now: Time) -> bool {
         let due = self.wake().is_some_and(|until| until <= now);
         if due {
             self.state = State::HalfOpen;
+            self.tripped = false;
         }
         due
     }

@@ -7,7 +7,8 @@ use crate::types::{Entry, LinkId, NodeId, ReadId, Sequence};
 
 use super::action::Action;
 use super::context::Context;
-use super::wal_shipper::{Shipped, WalShipper, fill, find};
+use super::log::Log;
+use super::wal_shipper::{Shipped, WalShipper, find};
 
 /// Batches that one read fetches. More would hold more memory per replica, fewer would wait for the disk more often.
 const READ_BATCHES: u32 = 8;
@@ -51,25 +52,25 @@ impl WalShipper {
         false
     }
 
-    /// Entries were read for a replica; says whether the read was one of these.
+    /// Entries were read for a replica; says for which, and that it may be shipped to. `None` where the read was none of
+    /// these.
     pub(super) fn read(
         &mut self,
         read: ReadId,
         entries: Vec<Entry>,
-        shipped: Shipped<'_>,
+        log: &Log,
         context: &mut Context<'_>,
-    ) -> bool {
-        let Some(node) =
-            self.replicas.iter().find(|progress| progress.read == Some(read)).map(|progress| progress.node)
-        else {
-            return false;
-        };
+    ) -> Option<NodeId> {
         let origin = self.before(Sequence(1));
-        let Some(progress) = find(&mut self.replicas, node) else { return false };
+        let progress = self.replicas.iter_mut().find(|progress| progress.read == Some(read))?;
+        let node = progress.node;
         progress.read = None;
-        let next = progress.next;
+        if core::mem::take(&mut progress.read_stale) {
+            return Some(node);
+        }
+        let (next, known) = (progress.next, progress.before.is_some());
         // Entries that are written and not durable yet are read as well, and must not be shipped yet.
-        let durable = shipped.log.durable();
+        let durable = log.durable();
         let mut entries = entries.into_iter().filter(|entry| entry.header.sequence() <= durable).peekable();
         if entries.peek().is_some_and(|first| first.header.sequence() < next) {
             progress.before = entries.next().map(|entry| entry.position());
@@ -78,11 +79,24 @@ impl WalShipper {
         }
         progress.before = progress.before.filter(|before| before.sequence == next.previous());
         progress.held = entries.collect();
-        if progress.before.is_none() {
+        if progress.before.is_none() || (known && progress.held.is_empty()) {
             // Reading again at once could go on for ever; the breaker sets the pace.
-            self.failed(node, format!("the log here has no entry {}", next.previous()), shipped.log, context);
+            self.failed(node, format!("the log here has no entry {}", next.previous()), log, context);
         }
-        self.ship(node, shipped, context);
-        true
+        Some(node)
     }
+}
+
+/// As many entries as a batch holds; one however large it is.
+pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Context<'_>) -> Vec<Entry> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for entry in entries.take(usize::try_from(context.config.batch_entries).unwrap_or(usize::MAX)) {
+        bytes += entry.size() as u64;
+        if !batch.is_empty() && bytes > context.config.batch_bytes {
+            break;
+        }
+        batch.push(entry.clone());
+    }
+    batch
 }

@@ -28,10 +28,6 @@ impl Primary {
             }
         }
         self.waiting.answer(log.durable(), *commit, all.min(*commit), context.actions);
-        if self.shipper.replicas.is_empty() {
-            self.shipper.tail.trim(log.durable(), log.durable(), context.config.tail_bytes);
-            self.shipper.marks.trim(log.durable());
-        }
     }
 
     /// The last entry that a majority of the voters has durable, and the last that all of them have.

@@ -45,8 +45,34 @@ pub struct SpaceConfig {
     pub fsync: FsyncMode,
 }
 
+impl SpaceConfig {
+    /// Checks the space against the node that it is configured on.
+    ///
+    /// # Errors
+    /// Where the voters are none, name a node twice or one that is neither this node nor a peer, or lack the primary.
+    pub fn validate(&self, node: &ReplicationConfig) -> Result<(), ConfigError> {
+        let known = |voter: NodeId| voter == node.node || node.peers.contains(&voter);
+        let mut sorted = self.voters.clone();
+        sorted.sort_unstable();
+        let twice = sorted.windows(2).find_map(|pair| (pair.first() == pair.last()).then(|| pair.first().copied())?);
+        let found = if self.voters.is_empty() {
+            "no voters".to_string()
+        } else if let Some(voter) = twice {
+            alloc::format!("{voter} twice")
+        } else if let Some(voter) = self.voters.iter().copied().find(|&voter| !known(voter)) {
+            alloc::format!("{voter}, which is neither this node nor under `peers`")
+        } else if !self.voters.contains(&self.primary) {
+            "a list without it".to_string()
+        } else {
+            return Ok(());
+        };
+        let expected = alloc::format!("different nodes, the primary {} among them", self.primary);
+        Err(ConfigError { key: "voters", expected, found, example: "[1, 2, 3]" })
+    }
+}
+
 /// A value that cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("`{key}`: expected {expected}, found {found}; for example `{key} = {example}`")]
 pub struct ConfigError {
     /// Which.

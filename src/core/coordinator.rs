@@ -53,6 +53,7 @@ impl ReplicationCoordinator {
     /// Where an invariant of the core itself does not hold: a bug, never an outside fault.
     pub fn handle(&mut self, now: Time, event: Event, actions: &mut Actions) {
         if self.halted {
+            answer_late(&event, actions);
             return;
         }
         match event {
@@ -260,6 +261,8 @@ impl ReplicationCoordinator {
 
     fn tick(&mut self, now: Time, actions: &mut Actions) {
         self.links.tick(now, &self.config, actions);
+        // Before the spaces act: nothing is to be shipped on a link that was closed just now.
+        self.tell_changes(now, actions);
         self.send_heartbeats(now, actions);
         for _ in 0..WAKES_MAX {
             let Some(space) = self.wakes.pop(now) else { return };
@@ -327,4 +330,16 @@ impl ReplicationCoordinator {
         self.halted = true;
         actions.push(Action::Halt);
     }
+}
+
+/// The node has halted: whoever still asks is told so, all other events mean nothing any more.
+fn answer_late(event: &Event, actions: &mut Actions) {
+    let request = if let Event::Append(append) = event {
+        append.request
+    } else if let Event::Command(Command::Read { request, .. }) = event {
+        *request
+    } else {
+        return;
+    };
+    actions.push(Action::Reply { request, outcome: Outcome::Failed(AppendError::Shutdown) });
 }

@@ -35,6 +35,7 @@ impl Links {
         if let Some(link) = self.links.get_mut(&id) {
             link.peer = Some(hello.from);
             link.phase = Phase::Open;
+            link.heard = now;
         }
         if let Some(peer) = self.peers.get_mut(&hello.from) {
             peer.accepted = Some(id);
@@ -72,6 +73,7 @@ impl Links {
         peer.opened(now, actions);
         if let Some(link) = self.links.get_mut(&id) {
             link.phase = Phase::Open;
+            link.heard = now;
         }
         actions.push(Action::Notify(Notice::LinkOpened { link: id, peer: expected }));
         self.changes.push_back(Change::Up { peer: expected, link: id });

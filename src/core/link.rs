@@ -46,8 +46,8 @@ pub(super) struct Link {
     pub(super) peer: Option<NodeId>,
     pub(super) phase: Phase,
     decoder: FrameDecoder,
-    /// When something last came, or the link began to be waited for.
-    heard: Time,
+    /// When something last came, or before the link is open: since when it is waited for.
+    pub(super) heard: Time,
     /// Bytes of batches that were sent and have not left.
     queued: u64,
 }
@@ -202,7 +202,10 @@ impl Links {
     /// A piece of a link's stream.
     pub(crate) fn push(&mut self, now: Time, id: LinkId, bytes: Bytes) {
         if let Some(link) = self.links.get_mut(&id) {
-            link.heard = now;
+            // A greeting has one time-out as a whole: whoever trickles its bytes does not hold a place for ever.
+            if link.phase == Phase::Open {
+                link.heard = now;
+            }
             link.decoder.push(bytes);
         }
     }

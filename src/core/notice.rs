@@ -6,6 +6,7 @@ use alloc::string::String;
 use crate::types::message::CloseReason;
 use crate::types::{Epoch, LinkId, NodeId, Position, Sequence, SpaceId};
 
+use super::config::ConfigError;
 use super::event::{StorageError, StorageOperation};
 use super::status::{ReplicaStatus, Role};
 
@@ -149,6 +150,9 @@ pub enum StopReason {
         /// The end of the log here.
         ours: Position,
     },
+    /// What is configured for the space cannot be.
+    #[error("{0}")]
+    Configuration(ConfigError),
     /// The terms of this generation are used up.
     #[error("the terms are used up after {last}")]
     TermsExhausted {

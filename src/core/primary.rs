@@ -17,6 +17,8 @@ use super::context::Context;
 use super::event::Append;
 use super::log::Log;
 use super::notice::StopReason;
+use super::notice::{Notice, StopReason};
+use super::state::origin;
 use super::waiting::{Waiter, Waiting, token};
 use super::wal_shipper::{Shipped, WalShipper};
 
@@ -163,6 +165,8 @@ impl Primary {
         if self.is_open() {
             self.shipper.ship_all(Shipped { log, commit: *commit }, context);
         }
+        // Also where no replica answers for hours; after shipping, so that what is new need not be read again.
+        self.shipper.trim(log, context.config);
         opens
     }
 
@@ -220,6 +224,12 @@ impl Primary {
         context: &mut Context<'_>,
     ) {
         self.shipper.link_changed(node, link.ok(), log);
+        if let Some(progress) = self.shipper.replica_mut(node)
+            && link.is_ok()
+            && progress.breaker.linked()
+        {
+            context.notify(Notice::BreakerHalfOpened { space: Some(self.space), peer: node });
+        }
         if let Err(reason) = link {
             if let Some(progress) = self.shipper.replica_mut(node) {
                 progress.failure = reason.to_string();
@@ -240,8 +250,8 @@ impl Primary {
         commit: Sequence,
         context: &mut Context<'_>,
     ) {
-        if self.is_open() {
-            self.shipper.read(read, entries, Shipped { log, commit }, context);
+        if let Some(node) = self.shipper.read(read, entries, log, context) {
+            self.ship(node, log, commit, context);
         }
     }
 
@@ -277,9 +287,7 @@ impl Primary {
         for waiter in expired {
             self.unknown(&waiter, log, context);
         }
-        if self.is_open() {
-            self.shipper.tick(Shipped { log, commit }, context);
-        }
+        self.shipper.tick(self.is_open(), Shipped { log, commit }, context);
     }
 
     fn unknown(&self, waiter: &Waiter, log: &Log, context: &mut Context<'_>) {

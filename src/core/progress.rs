@@ -40,8 +40,10 @@ pub struct ReplicaProgress {
     pub(crate) unsent_since: Option<Time>,
     /// When a batch leaves though it is not full.
     pub(crate) batch_due: Option<Time>,
-    /// The read under way for it.
+    /// The read under way for it; there is one at most, whatever the replica says meanwhile.
     pub(crate) read: Option<ReadId>,
+    /// Whether that read was ordered for another place than `next`.
+    pub(crate) read_stale: bool,
     /// Entries that were read for it and wait for room; the first is `next`.
     pub(crate) held: VecDeque<Entry>,
     pub(crate) paused: bool,
@@ -93,6 +95,7 @@ impl ReplicaProgress {
             unsent_since: None,
             batch_due: None,
             read: None,
+            read_stale: false,
             held: VecDeque::new(),
             paused: false,
             diverged: None,
@@ -123,7 +126,7 @@ impl ReplicaProgress {
         self.answer_due = None;
         self.unsent_since = None;
         self.batch_due = None;
-        self.read = None;
+        self.read_stale = self.read.is_some();
         self.held.clear();
     }
 

@@ -106,6 +106,11 @@ impl Receiver {
         if before.sequence <= log.durable() || before.sequence == previous.sequence {
             self.echo = self.echo.max(header.sent);
             self.owes = true;
+        } else if let Some((last, sent)) = self.unanswered.back_mut()
+            && *last >= before.sequence
+        {
+            // A repeated batch is answered with what is there already, so that the list is no longer than the log.
+            *sent = header.sent.max(*sent);
         } else {
             self.unanswered.push_back((before.sequence, header.sent));
         }

@@ -72,7 +72,9 @@ impl ReplicationState {
             engine: None,
             indexed: None,
         };
-        if state.config.primary == context.config.node {
+        if let Err(error) = state.config.validate(context.config) {
+            state.stop(StopReason::Configuration(error), context);
+        } else if state.config.primary == context.config.node {
             state.open_epoch(context);
         } else {
             state.tell_role(context);
@@ -203,18 +205,17 @@ impl ReplicationState {
             refuse(link, &batch, reason, &self.log, context);
             return Ok(());
         }
+        // Before the promise is looked at: two nodes that are both configured as the primary would outbid each other.
+        let receiver = match &mut self.part {
+            Part::Replica(receiver) if peer == self.config.primary => receiver,
+            Part::Primary(_) | Part::Replica(_) | Part::Stopped(_) => {
+                let reason = RefusalReason::NotPrimary { primary: self.config.primary };
+                refuse(link, &batch, reason, &self.log, context);
+                return Ok(());
+            }
+        };
         if header.epoch < self.promise {
             refuse(link, &batch, RefusalReason::Stale { promised: self.promise }, &self.log, context);
-            return Ok(());
-        }
-        let Part::Replica(receiver) = &mut self.part else {
-            let reason = RefusalReason::NotPrimary { primary: self.config.primary };
-            refuse(link, &batch, reason, &self.log, context);
-            return Ok(());
-        };
-        if peer != self.config.primary {
-            let reason = RefusalReason::NotPrimary { primary: self.config.primary };
-            refuse(link, &batch, reason, &self.log, context);
             return Ok(());
         }
         if header.epoch > self.promise {

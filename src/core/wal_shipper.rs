@@ -11,6 +11,7 @@ use crate::types::{Entry, Epoch, LinkId, NodeId, Position, Sequence, SpaceId, Sp
 
 use super::action::Action;
 use super::breaker::Opened;
+use super::catchup::fill;
 use super::config::ReplicationConfig;
 use super::context::Context;
 use super::lag_monitor::{DurableMarks, Measured};
@@ -101,6 +102,7 @@ impl WalShipper {
         let probe_at = self.durable_end(shipped.log);
         let Some(progress) = find(&mut self.replicas, node) else { return };
         // Set again below where a batch waits: a deadline that nothing acts upon would fire for ever.
+        // Set again where a batch goes on filling: kept while nothing may be shipped, it would wake for ever.
         progress.batch_due = None;
         let Some(link) = progress.link else { return };
         if progress.diverged.is_some() || progress.paused || !progress.breaker.allows() {
@@ -134,7 +136,6 @@ impl WalShipper {
     fn ship_one(&mut self, node: NodeId, link: LinkId, shipped: Shipped<'_>, context: &mut Context<'_>) -> bool {
         let durable = shipped.log.durable();
         let Some(progress) = find(&mut self.replicas, node) else { return false };
-        progress.batch_due = None;
         if progress.next > durable {
             progress.unsent_since = None;
             return false;
@@ -232,17 +233,24 @@ impl WalShipper {
         progress.applied = progress.applied.max(ack.applied);
         progress.commit = progress.commit.max(ack.commit);
         progress.mode = Mode::Stream;
-        progress.answer_due = (!progress.in_flight.is_empty()).then_some(context.now + context.config.retransmit_after);
+        // After a new link nothing is in flight, though the replica may still owe the ack of what it is writing.
+        let owes = !progress.in_flight.is_empty() || progress.durable < progress.next.previous();
+        progress.answer_due = owes.then_some(context.now + context.config.retransmit_after);
         contact(self.space, progress, context);
         if moved {
             let lag_us = crate::types::time::micros(context.now.since(oldest));
             let notice = Notice::ReplicaAcked { space: self.space, replica: node, durable: ack.durable, lag_us };
             context.notify(notice);
         }
-        let needless = self.replicas.iter().map(|progress| progress.durable).min().unwrap_or(log.durable());
-        self.tail.trim(needless, log.durable(), context.config.tail_bytes);
-        self.marks.trim(needless);
+        self.trim(log, context.config);
         Ok(())
+    }
+
+    /// Drops what every replica has, and what does not fit into the tail.
+    pub(super) fn trim(&mut self, log: &Log, config: &ReplicationConfig) {
+        let needless = self.replicas.iter().map(|progress| progress.durable).min().unwrap_or(log.durable());
+        self.tail.trim(needless, log.durable(), config.tail_bytes);
+        self.marks.trim(needless);
     }
 
     /// A replica's refusal. `Stale` and the end of the primary's role are the caller's.
@@ -311,7 +319,8 @@ impl WalShipper {
     }
 
     /// Answers that are overdue, breakers that half-open, batches that waited long enough.
-    pub(super) fn tick(&mut self, shipped: Shipped<'_>, context: &mut Context<'_>) {
+    /// `open`: whether the epoch is, so that anything may be shipped.
+    pub(super) fn tick(&mut self, open: bool, shipped: Shipped<'_>, context: &mut Context<'_>) {
         for index in 0..self.replicas.len() {
             let Some(progress) = self.replicas.get_mut(index) else { break };
             let node = progress.node;
@@ -319,12 +328,15 @@ impl WalShipper {
                 let notice = Notice::BreakerHalfOpened { space: Some(self.space), peer: node };
                 context.notify(notice);
             }
-            if progress.link.is_some() && progress.answer_due.is_some_and(|due| due <= context.now) {
+            let overdue = progress.link.is_some() && progress.answer_due.is_some_and(|due| due <= context.now);
+            if open && overdue {
                 progress.batches_failed += 1;
                 let words = format!("no answer within {} ms", context.config.retransmit_after.as_millis());
                 self.failed(node, words, shipped.log, context);
             }
-            self.ship(node, shipped, context);
+            if open {
+                self.ship(node, shipped, context);
+            }
             self.measure(node, shipped.log, context);
         }
     }
@@ -378,18 +390,4 @@ fn contact(space: SpaceId, progress: &mut ReplicaProgress, context: &mut Context
 fn tell_opened(space: SpaceId, peer: NodeId, opened: Opened, context: &mut Context<'_>) {
     let retry_ms = crate::types::time::millis_up(opened.until.since(context.now));
     context.notify(Notice::BreakerOpened { space: Some(space), peer, failures: opened.failures, retry_ms });
-}
-
-/// As many entries as a batch holds; one however large it is.
-pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Context<'_>) -> Vec<Entry> {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    for entry in entries.take(usize::try_from(context.config.batch_entries).unwrap_or(usize::MAX)) {
-        bytes += entry.size() as u64;
-        if !batch.is_empty() && bytes > context.config.batch_bytes {
-            break;
-        }
-        batch.push(entry.clone());
-    }
-    batch
 }

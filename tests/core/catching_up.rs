@@ -206,3 +206,26 @@ fn windows_bound_what_is_under_way() {
     rig.run(Duration::from_millis(500));
     assert_eq!(rig.nodes[&N3].log, rig.nodes[&N1].log);
 }
+
+#[test]
+fn space_that_waits_for_room_on_a_link_is_served_each_time() {
+    let mut rig = Rig::new(|config| config.link_bulk_bytes = 1 << 10);
+    rig.run(Duration::from_millis(300));
+    rig.slow_links = true;
+    for entries in 3..6 {
+        // The first fills the link and is acknowledged; the second waits with nothing under way.
+        for _ in 0..2 {
+            rig.append(N1, Ack::Local, &[7; 2_000]);
+            rig.settle();
+        }
+        assert_eq!(rig.nodes[&N2].log.len(), 2 * entries - 4, "the link had room though nothing had left it");
+        rig.slow_links = false;
+        rig.run(Duration::ZERO);
+        while let Some((node, link, bytes)) = rig.drains.pop_front() {
+            rig.event(node, Event::LinkDrained { link, bytes });
+        }
+        rig.settle();
+        assert_eq!(rig.nodes[&N2].log.len(), 2 * entries - 3);
+        rig.slow_links = true;
+    }
+}

@@ -2,6 +2,8 @@
 
 use ::core::time::Duration;
 use alloc::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use engraft::core::{
@@ -26,27 +28,36 @@ pub(super) struct Node {
     pub(super) core: ReplicationCoordinator,
     /// The log: written entries, of which the first `durable` are synced.
     pub(super) log: Vec<Entry>,
+    pub(super) durable: usize,
     pub(super) promise: Epoch,
     /// Actions for the disk that were not carried out yet.
     disk: VecDeque<WalRequest>,
+    pub(super) disk: VecDeque<Action>,
+    /// What the disk says once the write that it began is synced.
+    completion: Option<Event>,
+    /// How many reads the disk was asked for.
+    pub(super) reads: usize,
     /// Whether the disk does nothing until the test says so.
     pub(super) disk_stalls: bool,
     pub(super) replies: BTreeMap<RequestId, Outcome>,
     pub(super) notices: Vec<Notice>,
     pub(super) halted: bool,
+    /// The last commit that it told.
+    pub(super) committed: Sequence,
     accepted: u64,
 }
 
 /// Both ends of a connection.
-struct Connection {
-    dialler: (NodeId, LinkId),
-    acceptor: (NodeId, LinkId),
+pub(super) struct Connection {
+    pub(super) dialler: (NodeId, LinkId),
+    pub(super) acceptor: (NodeId, LinkId),
 }
 
-/// Bytes (or the end) on their way to a link's end.
-struct Delivery {
-    to: (NodeId, LinkId),
-    bytes: Option<Bytes>,
+/// Bytes (or the end) on their way to a link's end: one frame each.
+#[derive(Clone)]
+pub(super) struct Delivery {
+    pub(super) to: (NodeId, LinkId),
+    pub(super) bytes: Option<Bytes>,
 }
 
 pub(super) struct Rig {
@@ -54,12 +65,24 @@ pub(super) struct Rig {
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) configs: BTreeMap<NodeId, ReplicationConfig>,
     pub(super) spaces: BTreeMap<NodeId, SpaceConfig>,
-    connections: Vec<Connection>,
-    deliveries: VecDeque<Delivery>,
+    pub(super) connections: Vec<Connection>,
+    pub(super) deliveries: VecDeque<Delivery>,
     /// Nodes that cannot be reached.
     pub(super) cut: Vec<NodeId>,
-    /// Everything that was sent, by its one-line form.
+    /// Whether what was sent leaves a link only when the test says so.
+    pub(super) slow_links: bool,
+    pub(super) drains: VecDeque<(NodeId, LinkId, u64)>,
+    /// Everything that was sent, by its one-line form; a `quiet` rig keeps nothing.
     pub(super) sent: Vec<(NodeId, String)>,
+    pub(super) quiet: bool,
+    /// What is on the disks of the nodes that do not run.
+    pub(super) away: BTreeMap<NodeId, Vec<Entry>>,
+    /// Links that a node closed itself.
+    pub(super) closed: BTreeSet<(NodeId, LinkId)>,
+    /// The level that each append asked for.
+    pub(super) levels: BTreeMap<RequestId, Ack>,
+    /// What was answered as appended, by any primary.
+    pub(super) answered: Vec<Token>,
     requests: u64,
 }
 
@@ -93,7 +116,14 @@ impl Rig {
             connections: Vec::new(),
             deliveries: VecDeque::new(),
             cut: Vec::new(),
+            slow_links: false,
+            drains: VecDeque::new(),
             sent: Vec::new(),
+            quiet: false,
+            away: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            levels: BTreeMap::new(),
+            answered: Vec::new(),
             requests: 0,
         };
         for node in all {
@@ -120,16 +150,21 @@ impl Rig {
         let end = log.last().map_or(origin, Entry::position);
         let state = Node {
             core,
+            durable: log.len(),
             log,
             promise,
             disk: VecDeque::new(),
+            completion: None,
+            reads: 0,
             disk_stalls: false,
             replies: BTreeMap::new(),
             notices: Vec::new(),
             halted: false,
+            committed: Sequence::ZERO,
             accepted: 0,
         };
         self.nodes.insert(node, state);
+        self.away.remove(&node);
         let opened = SpaceOpened { name: name(), config: self.spaces[&node].clone(), end, history, promise };
         self.event(node, Event::SpaceOpened(Box::new(opened)));
     }
@@ -138,20 +173,34 @@ impl Rig {
     pub(super) fn kill(&mut self, node: NodeId) -> (Vec<Entry>, Epoch) {
         let state = self.nodes.remove(&node).expect("it runs");
         let (gone, kept) = ::core::mem::take(&mut self.connections)
+        let kept = self.nodes[&node].log.len();
+        self.crash(node, kept)
+    }
+
+    /// Kills a node and loses what was written behind the first `kept` entries and not synced.
+    pub(super) fn crash(&mut self, node: NodeId, kept: usize) -> (Vec<Entry>, Epoch) {
+        let mut state = self.nodes.remove(&node).expect("it runs");
+        state.log.truncate(kept.max(state.durable));
+        let (gone, kept) = std::mem::take(&mut self.connections)
             .into_iter()
             .partition::<Vec<_>, _>(|connection| connection.dialler.0 == node || connection.acceptor.0 == node);
         self.connections = kept;
+        self.deliveries.retain(|delivery| delivery.to.0 != node);
+        self.drains.retain(|drain| drain.0 != node);
+        self.closed.retain(|closed| closed.0 != node);
         for connection in gone {
-            for end in [connection.dialler, connection.acceptor] {
+            for end in [connection.dialler, connection.acceptor].into_iter().filter(|end| end.0 != node) {
                 self.deliveries.push_back(Delivery { to: end, bytes: None });
             }
         }
+        self.away.insert(node, state.log.clone());
         (state.log, state.promise)
     }
 
     pub(super) fn append(&mut self, node: NodeId, ack: Ack, payload: &'static [u8]) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);
+        self.levels.insert(request, ack);
         let append = Append {
             space: space(),
             request,
@@ -203,12 +252,8 @@ impl Rig {
         loop {
             let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
             let mut moved = false;
-            if let Some(Delivery { to: (node, link), bytes }) = self.deliveries.pop_front() {
-                let event = match bytes {
-                    Some(bytes) => Event::BytesReceived { link, bytes },
-                    None => Event::LinkDown { link, reason: CloseReason::Lost("the peer is gone".into()) },
-                };
-                self.event(node, event);
+            if let Some(delivery) = self.deliveries.pop_front() {
+                self.deliver(delivery);
                 moved = true;
             }
             for node in nodes {
@@ -220,21 +265,33 @@ impl Rig {
         }
     }
 
+    pub(super) fn deliver(&mut self, Delivery { to: (node, link), bytes }: Delivery) {
+        let event = match bytes {
+            Some(bytes) => Event::BytesReceived { link, bytes },
+            None => Event::LinkDown { link, reason: CloseReason::Lost("the peer is gone".into()) },
+        };
+        self.event(node, event);
+    }
+
     /// Lets time pass, deadline by deadline.
     pub(super) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
+        let mut idle = 0;
         loop {
+            let before = self.now;
             self.settle();
             let due = self.nodes.iter().filter_map(|(node, state)| Some((state.core.next_wake()?, *node))).min();
             let Some((at, node)) = due.filter(|(at, _)| *at <= end) else { break };
             self.now = self.now.max(at);
             self.event(node, Event::TimerFired);
+            idle = if self.now == before { idle + 1 } else { 0 };
+            assert!(idle < 1_000, "{node} wants to be woken at {at} for ever");
         }
         self.now = end;
     }
 
-    /// Carries out the oldest order of a node's disk.
-    fn disk_step(&mut self, node: NodeId) -> bool {
+    /// Carries out the oldest order of a node's disk: first it writes, with the next step it syncs and says so.
+    pub(super) fn disk_step(&mut self, node: NodeId) -> bool {
         let Some(state) = self.nodes.get_mut(&node) else { return false };
         if state.disk_stalls {
             return false;
@@ -242,11 +299,25 @@ impl Rig {
         let Some(request) = state.disk.pop_front() else { return false };
         let event = match request {
             WalRequest::Append { space, write, entries } => {
+        if let Some(event) = state.completion.take() {
+            state.durable = state.log.len();
+            self.event(node, event);
+            return true;
+        }
+        let Some(action) = state.disk.pop_front() else { return false };
+        let event = match action {
+            Action::WalAppend { space, write, entries } => {
                 let last = entries.last().expect("a write has entries").position();
-                state.log.extend(entries);
-                Event::WalAppended { space, write, epoch: last.epoch, sequence: last.sequence }
+                let event = Event::WalAppended { space, write, epoch: last.epoch, sequence: last.sequence };
+                if space == self::space() {
+                    state.log.extend(entries);
+                }
+                state.completion = Some(event);
+                return true;
             }
             WalRequest::Read { space, read, from, entries_max, bytes_max } => {
+            Action::WalRead { space, read, from, entries_max, bytes_max } => {
+                state.reads += 1;
                 let mut bytes = 0;
                 let mut entries = Vec::new();
                 let skip = usize::try_from(from.0 - 1).expect("small");
@@ -276,9 +347,16 @@ impl Rig {
         for action in actions {
             self.act(node, action);
         }
+        // Once all is sent: what the core sends in answer stands behind it.
+        while !self.slow_links
+            && let Some((node, link, bytes)) = self.drains.pop_front()
+        {
+            self.event(node, Event::LinkDrained { link, bytes });
+        }
     }
 
     fn act(&mut self, node: NodeId, action: Action) {
+        self.check_action(node, &action);
         let state = self.nodes.get_mut(&node).expect("it runs");
         match action {
             Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => {
@@ -290,18 +368,22 @@ impl Rig {
             Action::Notify(notice) => state.notices.push(notice),
             Action::Halt => state.halted = true,
             Action::Send { link, message } => {
-                self.sent.push((node, message.to_string()));
+                if !self.quiet {
+                    self.sent.push((node, message.to_string()));
+                }
                 let mut buffer = WriteBuffer::default();
                 let bytes = engraft::wire::encode(&message, &mut buffer);
-                let stream: Vec<u8> = buffer.pieces().flat_map(|piece| piece.iter().copied()).collect();
+                let mut stream = Vec::new();
+                buffer.pieces().for_each(|piece| stream.extend_from_slice(&piece[..]));
                 let to = self.other_end(node, link);
                 if let Some(to) = to.filter(|(peer, _)| !self.cut.contains(peer) && !self.cut.contains(&node)) {
                     self.deliveries.push_back(Delivery { to, bytes: Some(stream.into()) });
                 }
-                self.event(node, Event::LinkDrained { link, bytes });
+                self.drains.push_back((node, link, bytes));
             }
             Action::Connect { link, peer } => self.connect((node, link), peer),
             Action::Close { link, .. } => {
+                self.closed.insert((node, link));
                 let to = self.other_end(node, link);
                 self.connections
                     .retain(|connection| ![connection.dialler, connection.acceptor].contains(&(node, link)));

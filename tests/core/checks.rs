@@ -1,0 +1,92 @@
+//! What holds after every step of every test, whatever happened before.
+
+use engraft::core::{Ack, Action, Notice, Outcome};
+use engraft::types::message::Message;
+use engraft::types::{Entry, NodeId, Position, Sequence, Token};
+
+use super::rig::{N1, N2, N3, Rig, space};
+
+impl Rig {
+    /// What is synced on a node's disk, whether the node runs or not.
+    fn synced(&self, node: NodeId) -> &[Entry] {
+        match self.nodes.get(&node) {
+            Some(state) => &state.log[..state.durable],
+            None => self.away.get(&node).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    fn holders(&self, token: Token) -> usize {
+        let holds = |node: &NodeId| holds(self.synced(*node), token);
+        [N1, N2, N3].iter().filter(|node| holds(node)).count()
+    }
+
+    /// What must hold at the moment at which a node orders something.
+    pub(super) fn check_action(&mut self, node: NodeId, action: &Action) {
+        let state = &self.nodes[&node];
+        match action {
+            Action::Send { message: Message::Ack(ack), .. } => {
+                assert!(ack.durable.0 as usize <= state.durable, "S5: {node} acknowledges what is not synced: {ack:?}");
+                assert!(ack.applied <= ack.durable, "{node} applied what is not durable: {ack:?}");
+                assert!(state.promise >= ack.epoch, "S2: {node} acknowledges before its promise is saved: {ack:?}");
+            }
+            Action::Send { message: Message::Batch(batch), link } => {
+                assert!(!self.closed.contains(&(node, *link)), "{node} ships on {link}, which it closed: {batch}");
+                let last = batch.entries.last().map_or(batch.header.previous.sequence, |last| last.header.sequence());
+                assert!(last.0 as usize <= state.durable, "{node} ships what is not synced: {batch}");
+                assert!(state.promise >= batch.header.epoch, "S2: {node} ships before its promise is saved: {batch}");
+                assert_eq!(batch.header.epoch.owner(), node, "S1: {batch}");
+            }
+            Action::Reply { request, outcome: Outcome::Appended { token } } => {
+                let needed = match self.levels[request] {
+                    Ack::Local => 1,
+                    Ack::Quorum => 2,
+                    Ack::All => 3,
+                };
+                let found = self.holders(*token);
+                assert!(found >= needed, "S6: {request} is answered, {found} of {needed} nodes have {token} synced");
+                assert!(holds(self.synced(node), *token), "{request} is answered before the primary's own fsync");
+                self.answered.push(*token);
+            }
+            Action::Reply { outcome: Outcome::Entries { entries, commit }, .. } => {
+                let last = entries.last().map_or(Sequence::ZERO, |last| last.header.sequence());
+                assert!(last <= *commit, "{node} gives entries behind its commit {commit}");
+                assert_eq!(entries, &self.synced(node)[last.0 as usize - entries.len()..last.0 as usize]);
+            }
+            Action::Notify(Notice::Committed { space: told, commit }) if *told == space() => {
+                assert!(*commit > state.committed, "S7: the commit of {node} goes back to {commit}");
+                let position = self.synced(N1)[commit.0 as usize - 1].position();
+                let token = Token { space: *told, epoch: position.epoch, sequence: *commit };
+                assert!(self.holders(token) >= 2, "{node} tells {token} as committed, a majority lacks it");
+                if node == N1 {
+                    assert_eq!(position.epoch, self.status(N1).epoch, "S10: {token} is committed in a later epoch");
+                }
+                self.nodes.get_mut(&node).expect("it runs").committed = *commit;
+            }
+            _ => {}
+        }
+    }
+
+    /// What must hold between two steps, where every disk keeps what it synced and one node alone is the primary.
+    pub(super) fn check_logs(&self) {
+        let primary = self.nodes.get(&N1).map_or_else(|| self.synced(N1), |state| state.log.as_slice());
+        for node in [N2, N3] {
+            let log = self.nodes.get(&node).map_or_else(|| self.synced(node), |state| state.log.as_slice());
+            if let Some(last) = log.last() {
+                let ours = primary.get(log.len() - 1).map(Entry::position);
+                assert_eq!(ours, Some(last.position()), "S4: {node} has what the primary has not");
+            }
+        }
+        for (node, state) in &self.nodes {
+            let pending = |what: fn(&Action) -> bool| state.disk.iter().filter(|action| what(action)).count();
+            let writes = pending(|action| matches!(action, Action::WalAppend { .. }));
+            // Reads of clients have even numbers.
+            let reads = pending(|action| matches!(action, Action::WalRead { read, .. } if read.0 % 2 == 1));
+            assert!(writes <= 2 && reads <= 2, "S23: {node} has {writes} writes and {reads} reads under way");
+        }
+    }
+}
+
+fn holds(log: &[Entry], token: Token) -> bool {
+    let found = log.get(token.sequence.0 as usize - 1).map(Entry::position);
+    found.is_some_and(|Position { epoch, sequence, .. }| (epoch, sequence) == (token.epoch, token.sequence))
+}
