@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod bench;
 pub mod config;
 mod exit;
 mod log;
@@ -33,6 +34,8 @@ enum Command {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Measure this build on this machine, beside what the machine does without it.
+    Bench(bench::BenchArguments),
 }
 
 /// Runs the command that the arguments name and says with what to exit.
@@ -51,6 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(command) => config::run(&command),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => Exit::Ok.into(),
