@@ -9,7 +9,7 @@ use crate::core::Ack;
 use crate::types::{HEADER_SIZE, SpaceId};
 
 use super::super::exit::Failure;
-use super::figure::{Figure, Unit, per_second};
+use super::figure::{Figure, Unit, median};
 use super::load::Load;
 use super::settings::{ROUNDS, Settings};
 use super::trio::{Meter, Part, Trio};
@@ -18,15 +18,32 @@ use super::{failed, floor};
 /// Entries that are appended before the time moves on.
 const PER_TURN: usize = 1_000;
 
-/// The time that each part took.
+/// The time that each part took in this turn, and in each of those before.
 #[derive(Debug, Default)]
-struct Stopwatch(BTreeMap<Part, Duration>);
+struct Stopwatch {
+    turn: BTreeMap<Part, Duration>,
+    turns: BTreeMap<Part, Vec<Duration>>,
+}
 
 impl Meter for Stopwatch {
     fn measure(&mut self, part: Part, work: impl FnOnce()) {
         let began = Instant::now();
         work();
-        *self.0.entry(part).or_default() += began.elapsed();
+        *self.turn.entry(part).or_default() += began.elapsed();
+    }
+}
+
+impl Stopwatch {
+    fn turn_ends(&mut self) {
+        for (part, took) in ::core::mem::take(&mut self.turn) {
+            self.turns.entry(part).or_default().push(took);
+        }
+    }
+
+    /// The middle turn in seconds: one in which the system gave the thread's time to another is not it.
+    fn middle(&self, part: Part) -> f64 {
+        let turns = self.turns.get(&part).map(Vec::as_slice).unwrap_or_default();
+        median(turns.iter().map(Duration::as_secs_f64)).unwrap_or_default()
     }
 }
 
@@ -51,7 +68,7 @@ pub(super) fn measure(settings: &Settings, size: usize) -> Result<Vec<Figure>, F
         rounds.push(one_round(&mut trio, &load, checksums / (HEADER_SIZE + size) as f64, settings.round())?);
     }
     black_box(&trio);
-    let middle = |value: fn(&Measured) -> f64| super::figure::median(rounds.iter().map(value)).unwrap_or_default();
+    let middle = |value: fn(&Measured) -> f64| median(rounds.iter().map(value)).unwrap_or_default();
     let floor = middle(|round| round.floor);
     let rate = |key: String, title: String, value: f64| {
         Figure::beside(key, title, Unit::EntriesPerSecond, value, floor, "CRC32C over the same bytes, once")
@@ -76,26 +93,28 @@ pub(super) fn measure(settings: &Settings, size: usize) -> Result<Vec<Figure>, F
 }
 
 fn one_round(trio: &mut Trio<Stopwatch>, load: &Load, floor: f64, duration: Duration) -> Result<Measured, Failure> {
-    trio.meter.0.clear();
+    trio.meter = Stopwatch::default();
     let (answered, batches) = (trio.answered(), trio.batches());
-    let (began, mut appended) = (Instant::now(), 0);
+    let (began, mut turns) = (Instant::now(), 0);
     while began.elapsed() < duration {
         trio.turn(load.payloads(PER_TURN).collect());
-        appended += PER_TURN as u64;
+        trio.meter.turn_ends();
+        turns += 1;
     }
-    if trio.answered() - answered != appended {
-        return Err(Failure::failed(format!("of {appended} appends {} were answered", trio.answered() - answered)));
+    let (appended, answered) = (turns * PER_TURN as u64, trio.answered() - answered);
+    if answered != appended {
+        return Err(Failure::failed(format!("of {appended} appends {answered} were answered")));
     }
-    let part = |part: Part| trio.meter.0.get(&part).copied().unwrap_or_default();
-    let (primary, encode) = (part(Part::Primary), part(Part::Encode));
-    let (replicas, acks) = (part(Part::Replica), part(Part::EncodeAck));
-    let batches = (trio.batches() - batches).max(1);
+    let (primary, encode) = (trio.meter.middle(Part::Primary), trio.meter.middle(Part::Encode));
+    let (replicas, acks) = (trio.meter.middle(Part::Replica), trio.meter.middle(Part::EncodeAck));
+    let batches_per_turn = (trio.batches() - batches) as f64 / turns as f64;
+    let per_second = |entries: usize, seconds: f64| entries as f64 / seconds.max(f64::EPSILON);
     Ok(Measured {
         floor,
-        primary: per_second(appended, primary),
+        primary: per_second(PER_TURN, primary),
         // Two replicas share the time.
-        replica: per_second(appended * 2, replicas + acks),
-        together: per_second(appended, primary + encode + replicas + acks),
-        overhead_micros: (primary + encode).as_secs_f64() * 1e6 / batches as f64,
+        replica: per_second(PER_TURN * 2, replicas + acks),
+        together: per_second(PER_TURN, primary + encode + replicas + acks),
+        overhead_micros: (primary + encode) * 1e6 / batches_per_turn.max(1.0),
     })
 }

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::core::{Ack, Notice};
 use crate::driver::NodeHandle;
+use crate::types::time::micros;
 
 use super::super::exit::Failure;
 use super::cluster::{Cluster, append};
@@ -21,14 +22,17 @@ use super::{entry_bytes, failed, floor};
 /// Quantiles that are shown, the one that counts in the middle.
 const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)];
 
+/// Longer than this is recorded as this.
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// Microseconds, three digits of each.
 pub(super) fn histogram() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are within the bounds of the crate")
+    Histogram::new_with_bounds(1, micros(LONGEST), 3).expect("these are within the bounds of the crate")
 }
 
 /// Adds a duration.
 pub(super) fn record(times: &mut Histogram<u64>, duration: Duration) {
-    times.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    times.saturating_record(micros(duration));
 }
 
 /// When the entry of that number is to be sent.

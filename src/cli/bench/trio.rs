@@ -13,7 +13,7 @@ use crate::types::entry::chain_start;
 use crate::types::message::Message;
 use crate::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId,
-    SpaceName, Time, WalEntryType,
+    SpaceId, SpaceName, Time, WalEntryType,
 };
 use crate::wire::{self, WriteBuffer};
 
@@ -45,6 +45,7 @@ pub struct Trio<M> {
     pub meter: M,
     now: Time,
     name: SpaceName,
+    space: SpaceId,
     cores: Vec<Core>,
     /// Who is at the other end of a link.
     ends: BTreeMap<(usize, LinkId), (usize, LinkId)>,
@@ -80,6 +81,7 @@ impl<M: Meter> Trio<M> {
         let mut trio = Self {
             meter,
             now: Time(1_000),
+            space: name.id(),
             name,
             cores: Vec::new(),
             ends: BTreeMap::new(),
@@ -143,7 +145,7 @@ impl<M: Meter> Trio<M> {
     fn append(&mut self, payload: Bytes) -> Event {
         self.requests += 1;
         Event::Append(Append {
-            space: self.name.id(),
+            space: self.space,
             request: RequestId(self.requests),
             payload,
             entry_type: WalEntryType::EpisodeStore,
@@ -155,7 +157,7 @@ impl<M: Meter> Trio<M> {
     }
 
     fn opened(&self, cluster: ClusterId) -> Event {
-        let space = self.name.id();
+        let space = self.space;
         let voters = NODES.to_vec();
         let primary = NodeId(1);
         Event::SpaceOpened(Box::new(SpaceOpened {
