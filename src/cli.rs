@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub mod client;
 pub mod completions;
+pub mod bench;
 pub mod config;
 pub mod demo;
 mod exit;
@@ -45,6 +46,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// Print what a shell completes these commands with.
     Completions(completions::CompletionsArguments),
+    /// Measure this build on this machine, beside what the machine does without it.
+    Bench(bench::BenchArguments),
 }
 
 /// Runs the command that the arguments name and says with what to exit.
@@ -66,6 +69,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Wal(command) => wal::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        Command::Bench(arguments) => bench::run(&arguments),
     };
     match result {
         Ok(()) => Exit::Ok.into(),

@@ -1,0 +1,238 @@
+//! Three cores on one thread: a primary and two replicas, without disks, sockets or clocks.
+
+use ::core::time::Duration;
+use alloc::collections::{BTreeMap, VecDeque};
+
+use bytes::{Buf, Bytes};
+
+use crate::core::{
+    Ack, Action, Actions, Append, ConfigError, Event, Outcome, ReplicationConfig, ReplicationCoordinator, SpaceConfig,
+    SpaceOpened,
+};
+use crate::types::entry::chain_start;
+use crate::types::message::Message;
+use crate::types::{
+    ClusterId, Control, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId,
+    SpaceId, SpaceName, Time, WalEntryType,
+};
+use crate::wire::{self, WriteBuffer};
+
+/// The parts that are measured apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The primary's core: appends, completions, acks.
+    Primary,
+    /// Messages of the primary turned into bytes.
+    Encode,
+    /// A replica's core: bytes turned into messages and verified, batches placed, completions.
+    Replica,
+    /// What a replica sends turned into bytes.
+    EncodeAck,
+}
+
+/// Measures what a part does.
+pub trait Meter {
+    /// Does the work and measures it.
+    fn measure(&mut self, part: Part, work: impl FnOnce());
+}
+
+/// A primary, two replicas and what is under way between them.
+///
+/// Disks confirm at once, links deliver at once and in order, and time moves only with [`Trio::turn`].
+#[derive(Debug)]
+pub struct Trio<M> {
+    /// What measures; its results are read from here.
+    pub meter: M,
+    now: Time,
+    name: SpaceName,
+    space: SpaceId,
+    cores: Vec<Core>,
+    /// Who is at the other end of a link.
+    ends: BTreeMap<(usize, LinkId), (usize, LinkId)>,
+    events: VecDeque<(usize, Event)>,
+    requests: u64,
+    answered: u64,
+    batches: u64,
+}
+
+#[derive(Debug)]
+struct Core {
+    core: ReplicationCoordinator,
+    actions: Actions,
+    buffer: WriteBuffer,
+    accepted: u64,
+}
+
+/// The primary; the replicas come after it.
+const PRIMARY: usize = 0;
+const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+/// Between two turns.
+const TURN: Duration = Duration::from_millis(1);
+/// Turns until all links are open and the primary takes appends.
+const TURNS_TO_SETTLE: u32 = 1_000;
+
+impl<M: Meter> Trio<M> {
+    /// Three cores that have found each other; nothing of that was measured in vain: read the meter after it.
+    ///
+    /// # Errors
+    /// Where the defaults of a node are out of their own bounds.
+    pub fn settled(meter: M) -> Result<Self, ConfigError> {
+        let (cluster, name) = (ClusterId([7; 16]), SpaceName::new("bench").expect("it is short and plain"));
+        let mut trio = Self {
+            meter,
+            now: Time(1_000),
+            space: name.id(),
+            name,
+            cores: Vec::new(),
+            ends: BTreeMap::new(),
+            events: VecDeque::new(),
+            requests: 0,
+            answered: 0,
+            batches: 0,
+        };
+        for (index, node) in NODES.into_iter().enumerate() {
+            let peers = NODES.into_iter().filter(|&peer| peer != node).collect();
+            let config = ReplicationConfig::new(node, cluster, Incarnation(u128::from(node.0).to_be_bytes()), peers);
+            let core = ReplicationCoordinator::new(config)?;
+            let (actions, buffer) = (Actions::new(), WriteBuffer::new());
+            trio.cores.push(Core { core, actions, buffer, accepted: 0 });
+            trio.events.push_back((index, trio.opened(cluster)));
+        }
+        trio.settle();
+        for _ in 0..TURNS_TO_SETTLE {
+            trio.turn(Vec::new());
+        }
+        Ok(trio)
+    }
+
+    /// Appends that were answered since the start.
+    #[must_use]
+    pub const fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Batches with entries that the primary sent since the start.
+    #[must_use]
+    pub const fn batches(&self) -> u64 {
+        self.batches
+    }
+
+    /// Time moves on, these payloads are appended at [`Ack::Quorum`], and everything that follows happens.
+    pub fn turn(&mut self, payloads: Vec<Bytes>) {
+        self.now = self.now + TURN;
+        for (index, core) in self.cores.iter().enumerate() {
+            if core.core.next_wake().is_some_and(|wake| wake <= self.now) {
+                self.events.push_back((index, Event::TimerFired));
+            }
+        }
+        self.settle();
+        let mut appends = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            appends.push(self.append(payload));
+        }
+        let now = self.now;
+        if let Some(Core { core, actions, .. }) = self.cores.get_mut(PRIMARY) {
+            self.meter.measure(Part::Primary, || {
+                for append in appends.drain(..) {
+                    core.handle(now, append, actions);
+                }
+            });
+        }
+        self.route(PRIMARY);
+        self.settle();
+    }
+
+    fn append(&mut self, payload: Bytes) -> Event {
+        self.requests += 1;
+        Event::Append(Append {
+            space: self.space,
+            request: RequestId(self.requests),
+            payload,
+            entry_type: WalEntryType::EpisodeStore,
+            control: Control::user(),
+            timestamp: 0,
+            ack: Some(Ack::Quorum),
+            timeout: None,
+        })
+    }
+
+    fn opened(&self, cluster: ClusterId) -> Event {
+        let space = self.space;
+        let voters = NODES.to_vec();
+        let primary = NodeId(1);
+        Event::SpaceOpened(Box::new(SpaceOpened {
+            name: self.name.clone(),
+            config: SpaceConfig { primary, voters, ack: Ack::Quorum, fsync: FsyncMode::PerBatch },
+            end: Position { chain: chain_start(cluster, space), ..Position::default() },
+            history: EpochHistory::default(),
+            promise: Epoch::ZERO,
+        }))
+    }
+
+    fn settle(&mut self) {
+        while let Some((index, event)) = self.events.pop_front() {
+            let now = self.now;
+            let part = if index == PRIMARY { Part::Primary } else { Part::Replica };
+            if let Some(Core { core, actions, .. }) = self.cores.get_mut(index) {
+                self.meter.measure(part, || core.handle(now, event, actions));
+            }
+            self.route(index);
+        }
+    }
+
+    /// Does what a core wants done.
+    fn route(&mut self, index: usize) {
+        let Some(core) = self.cores.get_mut(index) else { return };
+        let mut actions = ::core::mem::take(&mut core.actions);
+        for action in actions.drain() {
+            match action {
+                Action::WalAppend { space, write, entries } => {
+                    let Position { epoch, sequence, .. } = entries.last().map(Entry::position).unwrap_or_default();
+                    self.events.push_back((index, Event::WalAppended { space, write, epoch, sequence }));
+                }
+                Action::SaveVote { space, promise } => {
+                    self.events.push_back((index, Event::VoteSaved { space, promise }));
+                }
+                Action::Send { link, message } => self.send(index, link, &message),
+                Action::Connect { link, peer } => self.connect(index, link, peer),
+                Action::Reply { outcome: Outcome::Appended { .. }, .. } => self.answered += 1,
+                Action::Reply { .. }
+                | Action::WalRead { .. }
+                | Action::Close { .. }
+                | Action::Notify(_)
+                | Action::Halt => {}
+            }
+        }
+        if let Some(core) = self.cores.get_mut(index) {
+            core.actions = actions;
+        }
+    }
+
+    fn send(&mut self, index: usize, link: LinkId, message: &Message) {
+        let Some(core) = self.cores.get_mut(index) else { return };
+        let part = if index == PRIMARY { Part::Encode } else { Part::EncodeAck };
+        if let Message::Batch(batch) = message
+            && !batch.entries.is_empty()
+        {
+            self.batches += 1;
+        }
+        let (buffer, mut bytes) = (&mut core.buffer, 0);
+        self.meter.measure(part, || bytes = wire::encode(message, buffer));
+        let stream = core.buffer.copy_to_bytes(core.buffer.remaining());
+        if let Some(&(peer, end)) = self.ends.get(&(index, link)) {
+            self.events.push_back((peer, Event::BytesReceived { link: end, bytes: stream }));
+        }
+        self.events.push_back((index, Event::LinkDrained { link, bytes }));
+    }
+
+    fn connect(&mut self, index: usize, link: LinkId, peer: NodeId) {
+        let Some(to) = NODES.iter().position(|&node| node == peer) else { return };
+        let Some(core) = self.cores.get_mut(to) else { return };
+        core.accepted += 1;
+        let end = LinkId::accepted(core.accepted);
+        self.ends.insert((index, link), (to, end));
+        self.ends.insert((to, end), (index, link));
+        self.events.push_back((to, Event::LinkUp { link: end }));
+        self.events.push_back((index, Event::LinkUp { link }));
+    }
+}
