@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub mod bench;
 pub mod client;
 pub mod completions;
-pub mod bench;
 pub mod config;
 pub mod demo;
 mod exit;

@@ -30,7 +30,15 @@ fn main() {
                 continue;
             }
         };
-        if std::env::var("T").is_ok() { println!("{seed} {:.3}s {} ev {} wakes ended {}", begin.elapsed().as_secs_f64(), r.events, r.wakes, r.ended); }
+        if std::env::var("T").is_ok() {
+            println!(
+                "{seed} {:.3}s {} ev {} wakes ended {}",
+                begin.elapsed().as_secs_f64(),
+                r.events,
+                r.wakes,
+                r.ended
+            );
+        }
         events += r.events;
         wakes += r.wakes;
         marks.merge(&r.marks);

@@ -16,9 +16,7 @@ use super::config::{Ack, SpaceConfig};
 use super::context::Context;
 use super::event::Append;
 use super::log::Log;
-use super::notice::StopReason;
 use super::notice::{Notice, StopReason};
-use super::state::origin;
 use super::waiting::{Waiter, Waiting, token};
 use super::wal_shipper::{Shipped, WalShipper};
 

@@ -101,7 +101,6 @@ impl WalShipper {
     pub(super) fn ship(&mut self, node: NodeId, shipped: Shipped<'_>, context: &mut Context<'_>) {
         let probe_at = self.durable_end(shipped.log);
         let Some(progress) = find(&mut self.replicas, node) else { return };
-        // Set again below where a batch waits: a deadline that nothing acts upon would fire for ever.
         // Set again where a batch goes on filling: kept while nothing may be shipped, it would wake for ever.
         progress.batch_due = None;
         let Some(link) = progress.link else { return };

@@ -1,8 +1,8 @@
 //! Random schedules: frames are lost, doubled, swapped and held up, disks stall, nodes die with what they had not
 //! synced; after each step the checks hold, and once all is healed everything converges and everybody is answered.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use ::core::time::Duration;
+use alloc::collections::BTreeMap;
 
 use engraft::core::{Ack, Command, Event, Outcome, Role};
 use engraft::types::{Entry, Epoch, NodeId, RequestId, Sequence};

@@ -1,6 +1,6 @@
 //! Peers, disks and operators that do what they should not, and waits that must end.
 
-use std::time::Duration;
+use ::core::time::Duration;
 
 use engraft::core::{
     Ack, AppendError, Command, Event, Outcome, ReplicaStatus, Role, StorageError, StorageErrorKind, StorageOperation,

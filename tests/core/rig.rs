@@ -1,16 +1,13 @@
 //! Three coordinators, their logs as plain lists, and links that deliver in order.
 
 use ::core::time::Duration;
-use alloc::collections::{BTreeMap, VecDeque};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use engraft::core::{
     Ack, Action, Actions, Append, Command, Event, Notice, Outcome, ReplicationConfig, ReplicationCoordinator,
     SpaceConfig, SpaceOpened, SpaceStatus,
 };
-use engraft::driver::wal_worker::WalRequest;
 use engraft::types::entry::chain_start;
 use engraft::types::message::CloseReason;
 use engraft::types::{
@@ -31,7 +28,6 @@ pub(super) struct Node {
     pub(super) durable: usize,
     pub(super) promise: Epoch,
     /// Actions for the disk that were not carried out yet.
-    disk: VecDeque<WalRequest>,
     pub(super) disk: VecDeque<Action>,
     /// What the disk says once the write that it began is synced.
     completion: Option<Event>,
@@ -171,8 +167,6 @@ impl Rig {
 
     /// Kills a node: its links end, its log stays. What was not written is lost.
     pub(super) fn kill(&mut self, node: NodeId) -> (Vec<Entry>, Epoch) {
-        let state = self.nodes.remove(&node).expect("it runs");
-        let (gone, kept) = ::core::mem::take(&mut self.connections)
         let kept = self.nodes[&node].log.len();
         self.crash(node, kept)
     }
@@ -181,7 +175,7 @@ impl Rig {
     pub(super) fn crash(&mut self, node: NodeId, kept: usize) -> (Vec<Entry>, Epoch) {
         let mut state = self.nodes.remove(&node).expect("it runs");
         state.log.truncate(kept.max(state.durable));
-        let (gone, kept) = std::mem::take(&mut self.connections)
+        let (gone, kept) = ::core::mem::take(&mut self.connections)
             .into_iter()
             .partition::<Vec<_>, _>(|connection| connection.dialler.0 == node || connection.acceptor.0 == node);
         self.connections = kept;
@@ -296,9 +290,6 @@ impl Rig {
         if state.disk_stalls {
             return false;
         }
-        let Some(request) = state.disk.pop_front() else { return false };
-        let event = match request {
-            WalRequest::Append { space, write, entries } => {
         if let Some(event) = state.completion.take() {
             state.durable = state.log.len();
             self.event(node, event);
@@ -315,7 +306,6 @@ impl Rig {
                 state.completion = Some(event);
                 return true;
             }
-            WalRequest::Read { space, read, from, entries_max, bytes_max } => {
             Action::WalRead { space, read, from, entries_max, bytes_max } => {
                 state.reads += 1;
                 let mut bytes = 0;
@@ -330,10 +320,11 @@ impl Rig {
                 }
                 Event::WalRead { space, read, entries }
             }
-            WalRequest::SaveVote { space, promise } => {
+            Action::SaveVote { space, promise } => {
                 state.promise = state.promise.max(promise);
                 Event::VoteSaved { space, promise }
             }
+            other => unreachable!("no order for a disk: {other}"),
         };
         self.event(node, event);
         true
@@ -359,9 +350,7 @@ impl Rig {
         self.check_action(node, &action);
         let state = self.nodes.get_mut(&node).expect("it runs");
         match action {
-            Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => {
-                state.disk.extend(WalRequest::from_action(action));
-            }
+            Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => state.disk.push_back(action),
             Action::Reply { request, outcome } => {
                 assert!(state.replies.insert(request, outcome).is_none(), "{request} was answered twice");
             }

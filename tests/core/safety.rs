@@ -1,6 +1,6 @@
 //! What a node believes of disks and peers, and what it does not.
 
-use std::time::Duration;
+use ::core::time::Duration;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Event, Outcome, Role};
