@@ -7,7 +7,7 @@ mod request;
 mod space_queue;
 mod storage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::core::{Event, StorageError, StorageErrorKind, StorageOperation};
 use crate::types::{Epoch, Sequence, SpaceId};

@@ -1,8 +1,8 @@
 //! What the log asks of a disk: the one door between the WAL's code and files, real or simulated.
 
+use alloc::sync::Arc;
 use std::io::{self, IoSlice};
 use std::path::Path;
-use std::sync::Arc;
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

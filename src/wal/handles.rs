@@ -1,9 +1,11 @@
 //! Open files, the least recently used closed first, so that many spaces need few descriptors.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
+
+use alloc::sync::Arc;
 
 use super::disk::{Access, Disk};
 

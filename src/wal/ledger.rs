@@ -11,7 +11,7 @@
 //! What is saved together is one frame; each frame is synced before the next is written,
 //! so only the last one can be torn: any other break means lost memory.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 

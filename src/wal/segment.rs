@@ -1,8 +1,8 @@
 //! One segment: a file of zeros that entries are written into.
 
+use alloc::sync::Arc;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::types::Sequence;
 

@@ -1,6 +1,6 @@
 //! Which sequences were seen, in little memory where most of them are neighbours.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 
 /// Runs that are kept at most; what lies beyond them is not remembered, so its repeats are not counted.
 const RUNS_MAX: usize = 1 << 20;

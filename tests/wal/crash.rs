@@ -48,13 +48,15 @@ impl Script {
         self.state.written.extend(entries.iter().cloned());
         self.note();
         worker.submit(WalRequest::Append { space: space(), write: WriteId(after.sequence.0 + 1), entries });
+        // A promise that is asked for again costs nothing, and its frame is written while the group is unsynced.
+        worker.submit(WalRequest::SaveVote { space: space(), promise: self.state.promise });
         let mut events = Vec::new();
         while worker.has_work() {
             worker.write();
             worker.sync();
             worker.complete(&mut events);
         }
-        assert!(matches!(events.as_slice(), [Event::WalAppended { .. }]), "{events:?}");
+        assert!(matches!(events.as_slice(), [Event::VoteSaved { .. }, Event::WalAppended { .. }]), "{events:?}");
         if self.strict() {
             self.state.acked = self.state.written.clone();
         }
@@ -250,5 +252,31 @@ fn recovery_ends_durable() {
     }
     let (mut worker, opened) = open(replay.crash(512, 0, |_| false), &options);
     assert_eq!(super::support::end_of(&opened), entries[29].position());
+    assert!(same(&read_all(&mut worker), &entries));
+}
+
+/// After a failed sync the kernel shows what was written and calls it clean, so a later sync writes nothing of it.
+/// Only writing it again makes it durable.
+#[test]
+fn what_a_failed_sync_left_in_the_cache_is_written_again() {
+    let options = options(Path::new("/node"), FsyncMode::PerBatch);
+    let disk = CrashDisk::recording();
+    let (mut worker, _) = open(disk.clone(), &options);
+    let entries = entries_after(beginning(), 1, 30, |_| 100);
+    super::support::append(&mut worker, 1, &entries[..10]);
+    disk.contents().syncs_left = Some(0);
+    let events = super::support::append(&mut worker, 2, &entries[10..]);
+    assert!(matches!(events.as_slice(), [Event::StorageFailed { .. }]), "{events:?}");
+    drop(worker);
+    disk.contents().syncs_left = None;
+    let (worker, opened) = open(disk.clone(), &options);
+    assert_eq!(super::support::end_of(&opened), entries[29].position(), "the cache shows them");
+    drop(worker);
+    let mut replay = Replay::default();
+    for call in &disk.contents().calls {
+        replay.step(call);
+    }
+    let (mut worker, opened) = open(replay.crash(512, 0, |_| false), &options);
+    assert_eq!(super::support::end_of(&opened), entries[29].position(), "and the disk holds them");
     assert!(same(&read_all(&mut worker), &entries));
 }

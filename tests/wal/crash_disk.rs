@@ -15,6 +15,8 @@ pub(crate) enum Call {
     Write(usize, u64, Vec<u8>),
     Resize(usize, u64),
     Sync(usize),
+    /// What was not durable never will be, though it is still shown: the kernel calls it clean.
+    SyncFailed(usize),
     SyncDirectory(PathBuf),
 }
 
@@ -42,6 +44,7 @@ impl std::fmt::Display for Call {
             }
             Self::Resize(number, size) => write!(formatter, "resize {number} to {size}"),
             Self::Sync(number) => write!(formatter, "sync {number}"),
+            Self::SyncFailed(number) => write!(formatter, "failed sync {number}"),
             Self::SyncDirectory(path) => write!(formatter, "sync {}", path.display()),
         }
     }
@@ -211,7 +214,10 @@ impl DiskFile for CrashFile {
     fn sync(&self) -> io::Result<()> {
         let mut contents = self.disk.contents();
         if let Some(left) = contents.syncs_left {
-            let left = left.checked_sub(1).ok_or_else(|| io::Error::other("the disk is gone"))?;
+            let Some(left) = left.checked_sub(1) else {
+                contents.record(|| Call::SyncFailed(self.number));
+                return Err(io::Error::other("the disk is gone"));
+            };
             contents.syncs_left = Some(left);
         }
         contents.record(|| Call::Sync(self.number));
@@ -265,6 +271,7 @@ impl Replay {
                 }
                 self.pending.retain(|(file, _, _)| file != number);
             }
+            Call::SyncFailed(number) => self.pending.retain(|(file, _, _)| file != number),
             Call::SyncDirectory(directory) => {
                 for (path, number) in &self.names_pending {
                     if path.parent() == Some(directory) {

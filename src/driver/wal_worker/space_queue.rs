@@ -1,6 +1,6 @@
 //! What waits for one space's log, and what was written and not yet told.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 use crate::core::Event;
 use crate::types::{Entry, Epoch, FsyncMode, ReadId, Sequence, SpaceId, WriteId};

@@ -1,6 +1,6 @@
 //! A data directory: made, claimed, recovered, and left.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
