@@ -1,6 +1,6 @@
 //! What else a data directory may be when a node is started on it: a typed answer, nothing deleted, nothing invented.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -194,7 +194,7 @@ fn crash_everywhere(mode: FsyncMode, byte_tears: bool) -> u64 {
                 checked(promise, replay.crash(512, names, |piece| piece != one), &|| what("all but piece", one));
             }
             for n in 0..8_u64 {
-                let keep = |piece: usize| draw(n, KEEP, made as u64, piece as u64) % 2 == 0;
+                let keep = |piece: usize| draw(n, KEEP, made as u64, piece as u64).is_multiple_of(2);
                 checked(promise, replay.crash(512, names, keep), &|| what("drawn", usize::try_from(n).expect("8")));
             }
         }

@@ -1,10 +1,12 @@
 //! A disk in memory that remembers every call, so that any crash can be played: any cut, tear and order of what was
 //! not synced. What a crash leaves is a new disk, with what was chosen of the unsynced bytes.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
+
+use alloc::sync::Arc;
 
 use engraft::wal::{Access, Disk, DiskEntry, DiskFile};
 
@@ -35,8 +37,8 @@ pub(crate) struct Contents {
     pub(crate) syncs_left: Option<u64>,
 }
 
-impl std::fmt::Display for Call {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Call {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Name(path, number) => write!(formatter, "name {} {number:?}", path.display()),
             Self::Write(number, offset, bytes) => {
@@ -349,9 +351,7 @@ impl Replay {
                 }
             }
         }
-        for directory in ["/node/spaces/orders"] {
-            disk.create_dir_all(Path::new(directory)).expect("in memory");
-        }
+        disk.create_dir_all(Path::new("/node/spaces/orders")).expect("in memory");
         disk
     }
 }

@@ -1,6 +1,6 @@
 //! Engram's own directories: read exactly, written again byte for byte, and read further than Engram's reader does.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -159,7 +159,7 @@ fn we_read_of_the_fixtures_what_engram_reads() {
             .collect();
         // Engram's reader gives them by sequence, equal ones in the order of the file.
         found.sort_by_key(|entry| entry.0);
-        let expected: Vec<_> = fixture["engram_reader"].as_array().expect("rows").iter().cloned().collect();
+        let expected: Vec<_> = fixture["engram_reader"].as_array().expect("rows").to_vec();
         let found: Vec<Value> = found.iter().map(|entry| serde_json::to_value(entry).expect("JSON")).collect();
         assert_eq!(found, expected, "{}", fixture["dir"]);
     }
