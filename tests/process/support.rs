@@ -73,7 +73,14 @@ impl Server {
 
     /// The exit code, once it has ended.
     pub(crate) fn wait(&mut self) -> Option<i32> {
-        self.child.wait().expect("it ends").code()
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status.code();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "the node does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sends a request and returns the answer.
