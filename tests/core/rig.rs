@@ -290,7 +290,9 @@ impl Rig {
         if state.disk_stalls {
             return false;
         }
-        if let Some(event) = state.completion.take() {
+        // A read goes between: it sees what is written and not synced.
+        let reads = matches!(state.disk.front(), Some(Action::WalRead { .. }));
+        if !reads && let Some(event) = state.completion.take() {
             state.durable = state.log.len();
             self.event(node, event);
             return true;
