@@ -4,7 +4,7 @@ use ::core::time::Duration;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Event, Outcome, Role};
-use engraft::types::message::{Message, ReplicationBatch, ReplicationBatchHeader};
+use engraft::types::message::{Message, ReplicationAck, ReplicationBatch, ReplicationBatchHeader};
 use engraft::types::{Control, Entry, Epoch, Position, ReadId, Sequence, Time, WalEntryType, WriteId};
 
 use super::rig::{N1, N2, N3, Rig, space};
@@ -175,4 +175,19 @@ fn bytes_under_way_are_bounded_as_well() {
     for request in requests {
         assert!(matches!(rig.reply(N1, request), Some(Outcome::Appended { .. })));
     }
+}
+
+#[test]
+fn ack_of_another_epoch_counts_for_nothing() {
+    let mut rig = ten();
+    for node in [N2, N3] {
+        rig.nodes.get_mut(&node).expect("runs").disk_stalls = true;
+    }
+    let request = rig.append(N1, Ack::Quorum, b"on one node only");
+    rig.settle();
+    let (durable, epoch) = (Sequence(11), Epoch::new(0, 0, N1));
+    let ack =
+        ReplicationAck { space: space(), epoch, durable, applied: durable, commit: durable, echo: Time(1_000_000) };
+    rig.inject(N1, N2, &Message::Ack(ack));
+    assert_eq!((rig.reply(N1, request), rig.status(N1).commit), (None, Sequence(10)));
 }
