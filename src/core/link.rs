@@ -269,7 +269,8 @@ impl Links {
     /// Control frames drain too and are not told apart, so a queue may be taken for shorter than it is by the few
     /// bytes of control frames among the bulk; it is right again whenever it is empty.
     pub(crate) fn drained(&mut self, id: LinkId, bytes: u64, config: &ReplicationConfig) -> Option<NodeId> {
-        let link = self.links.get_mut(&id)?;
+        // Bulk goes out on dialled links only: what leaves on others makes room for nothing.
+        let link = self.links.get_mut(&id).filter(|_| !id.is_accepted())?;
         link.queued = link.queued.saturating_sub(bytes);
         (link.queued < config.link_bulk_bytes).then_some(link.peer)?
     }

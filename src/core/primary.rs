@@ -69,8 +69,10 @@ impl Primary {
         self.waiting.count()
     }
 
-    /// Another epoch is to be opened above this one; appends that wait go on waiting.
-    pub(super) fn reopen(&mut self, epoch: Epoch, log: &Log) {
+    /// Another epoch is to be opened above this one. No append of the old epoch is answered at its level any more (S9):
+    /// whoever waits is told that theirs is unknown, and may ask for it by its token.
+    pub(super) fn reopen(&mut self, epoch: Epoch, log: &Log, context: &mut Context<'_>) {
+        self.release(log, context);
         self.phase = Phase::Promising;
         self.shipper.epoch = epoch;
         for index in 0..self.shipper.replicas.len() {
@@ -317,7 +319,7 @@ impl Primary {
         }
     }
 
-    /// The node shuts down: whoever still waits is told that their append is unknown.
+    /// The epoch ends here: whoever still waits is told that their append is unknown.
     pub(super) fn release(&mut self, log: &Log, context: &mut Context<'_>) {
         let waiters: Vec<Waiter> = self.waiting.drain().collect();
         for waiter in waiters {

@@ -6,7 +6,7 @@ use alloc::format;
 use crate::types::message::{
     CloseReason, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, SpaceCommit,
 };
-use crate::types::{Entry, Epoch, EpochHistory, LinkId, Sequence, SpaceId, Time};
+use crate::types::{Entry, Epoch, EpochHistory, LinkId, Position, Sequence, SpaceId, Time};
 use crate::wire::HISTORY_STARTS_MAX;
 
 use super::action::Action;
@@ -86,33 +86,26 @@ impl Receiver {
                 found: format!("more behind {} bytes", log.undurable_bytes()),
             });
         }
-        let mut before = previous;
+        let last = chained(previous, &batch)?;
         for entry in batch.entries {
             let position = entry.position();
-            if entry.header.chain_after(before.chain) != position.chain
-                || position.epoch < before.epoch
-                || position.epoch > header.epoch
-            {
-                return Err(unchained(&entry, before.epoch, header.epoch));
-            }
-            before = position;
             if position.sequence > log.end().sequence {
                 log.push(entry);
             } else if differs(log, position.epoch, position.sequence, position.chain) {
                 return Ok(Placed::Diverged(position.sequence));
             }
         }
-        self.agreed = self.agreed.max(before.sequence);
-        if before.sequence <= log.durable() || before.sequence == previous.sequence {
+        self.agreed = self.agreed.max(last);
+        if last <= log.durable() || last == previous.sequence {
             self.echo = self.echo.max(header.sent);
             self.owes = true;
-        } else if let Some((last, sent)) = self.unanswered.back_mut()
-            && *last >= before.sequence
+        } else if let Some((newest, sent)) = self.unanswered.back_mut()
+            && *newest >= last
         {
             // A repeated batch is answered with what is there already, so that the list is no longer than the log.
             *sent = header.sent.max(*sent);
         } else {
-            self.unanswered.push_back((before.sequence, header.sent));
+            self.unanswered.push_back((last, header.sent));
         }
         log.write(context.actions);
         Ok(Placed::Done)
@@ -164,6 +157,22 @@ fn differs(log: &Log, epoch: Epoch, sequence: Sequence, chain: u32) -> bool {
     ours != epoch || log.chain_at(sequence).is_some_and(|kept| kept != chain)
 }
 
+/// The last sequence of a batch whose entries continue the chain. It is checked as a whole before any of it is believed.
+fn chained(previous: Position, batch: &ReplicationBatch) -> Result<Sequence, CloseReason> {
+    let mut before = previous;
+    for entry in &batch.entries {
+        let position = entry.position();
+        if entry.header.chain_after(before.chain) != position.chain
+            || position.epoch < before.epoch
+            || position.epoch > batch.header.epoch
+        {
+            return Err(unchained(entry, before.epoch, batch.header.epoch));
+        }
+        before = position;
+    }
+    Ok(before.sequence)
+}
+
 fn unchained(entry: &Entry, lowest: Epoch, highest: Epoch) -> CloseReason {
     CloseReason::Unexpected {
         expected: format!("entries that continue the chain, of epochs {lowest} to {highest}"),
@@ -179,8 +188,14 @@ pub(crate) fn refuse(
     log: &Log,
     context: &mut Context<'_>,
 ) {
-    let starts = log.history().starts();
-    let newest = starts.get(starts.len().saturating_sub(HISTORY_STARTS_MAX)..).unwrap_or_default();
+    // Only the reasons that a common point mends need the history.
+    let newest = match reason {
+        RefusalReason::Gap | RefusalReason::Diverged { .. } => {
+            let starts = log.history().starts();
+            starts.get(starts.len().saturating_sub(HISTORY_STARTS_MAX)..).unwrap_or_default()
+        }
+        RefusalReason::Stale { .. } | RefusalReason::NotPrimary { .. } | RefusalReason::Stopped { .. } => &[],
+    };
     let refusal = Refusal {
         space: batch.header.space,
         epoch: batch.header.epoch,

@@ -115,7 +115,7 @@ impl ReplicationState {
         self.promise = epoch;
         context.push(Action::SaveVote { space: self.space, promise: epoch });
         match &mut self.part {
-            Part::Primary(primary) => primary.reopen(epoch, &self.log),
+            Part::Primary(primary) => primary.reopen(epoch, &self.log, context),
             Part::Replica(_) => {
                 let primary = Primary::new(self.name.clone(), epoch, &self.config, &self.log, context);
                 self.part = Part::Primary(Box::new(primary));
@@ -286,7 +286,7 @@ impl ReplicationState {
         let Part::Primary(primary) = &mut self.part else { return };
         if let RefusalReason::Stale { promised } = refusal.reason {
             // Another node was the primary for a while: this one opens an epoch above that one's.
-            if promised > self.promise && refusal.epoch == primary.epoch() {
+            if promised > self.promise && refusal.epoch == primary.epoch() && self.config.voters.contains(&peer) {
                 self.promise = promised;
                 self.open_epoch(context);
             }

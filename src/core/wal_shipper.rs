@@ -1,5 +1,6 @@
 //! The primary's side of a space: what is durable here is shipped to the replicas, and their answers make the commit.
 
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -169,6 +170,10 @@ impl WalShipper {
             return self.ship_read(node, link, shipped, context);
         };
         let entries = fill(self.tail.range(first, durable), context);
+        if let Some(progress) = find(&mut self.replicas, node) {
+            // What was read for it and is in memory as well is not needed any more.
+            progress.held = VecDeque::new();
+        }
         self.send(node, link, before, entries, shipped.commit, context);
         true
     }
@@ -231,6 +236,8 @@ impl WalShipper {
         let moved = progress.acked(ack.durable);
         progress.applied = progress.applied.max(ack.applied);
         progress.commit = progress.commit.max(ack.commit);
+        // A refusal of something older than what this answers is overtaken by it.
+        progress.rewound_at = progress.rewound_at.max(ack.echo);
         progress.mode = Mode::Stream;
         // After a new link nothing is in flight, though the replica may still owe the ack of what it is writing.
         let owes = !progress.in_flight.is_empty() || progress.durable < progress.next.previous();

@@ -229,3 +229,24 @@ fn space_that_waits_for_room_on_a_link_is_served_each_time() {
         rig.slow_links = true;
     }
 }
+
+#[test]
+fn appends_of_an_epoch_that_was_outbid_are_unknown_and_the_next_epoch_keeps_them() {
+    let mut rig = Rig::settled();
+    rig.nodes.get_mut(&N3).expect("runs").disk_stalls = true;
+    let request = rig.append(N1, Ack::All, b"x");
+    rig.settle();
+    // The replica promised another node's epoch while this primary was not looking.
+    let (log, _) = rig.kill(N2);
+    rig.start(N2, log, Epoch::new(0, 8, N3));
+    rig.run(Duration::from_secs(1));
+    assert!(
+        matches!(rig.reply(N1, request), Some(Outcome::Unknown { token, .. }) if token.epoch == Epoch::new(0, 1, N1))
+    );
+    assert_eq!(rig.status(N1).epoch, Epoch::new(0, 9, N1));
+    rig.nodes.get_mut(&N3).expect("runs").disk_stalls = false;
+    rig.run(Duration::from_secs(2));
+    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
+    assert_eq!(rig.nodes[&N3].log, rig.nodes[&N1].log);
+    assert_eq!(rig.status(N1).commit, rig.status(N1).end);
+}
