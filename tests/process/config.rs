@@ -112,6 +112,25 @@ fn every_number_can_be_set_and_every_example_holds() {
 }
 
 #[test]
+fn no_number_of_the_protocol_or_of_the_log_is_out_of_reach() {
+    // What tells who the node is, and what the shell fills in, is no number that an operator sets.
+    let others = ["node", "cluster", "incarnation", "peers", "pool", "clock_origin"];
+    let config = good();
+    for (table, shown) in [
+        ("replication", format!("{:#?}", config.replication)),
+        ("pool", format!("{:#?}", config.replication.pool)),
+        ("wal", format!("{:#?}", config.wal)),
+        ("clients", format!("{:#?}", config.clients)),
+    ] {
+        let names = shown.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
+        for (name, _) in names.filter(|(name, _)| !name.starts_with(' ') && !others.contains(name)) {
+            let known = FIELDS.iter().any(|field| field.table() == table && field.name() == name);
+            assert!(known, "{table}.{name} cannot be configured");
+        }
+    }
+}
+
+#[test]
 fn a_number_out_of_its_bounds_is_refused_with_its_key() {
     let cases = [
         ("replication", "heartbeat_interval", "\"0ms\"", "\"11s\""),
@@ -130,6 +149,8 @@ fn a_number_out_of_its_bounds_is_refused_with_its_key() {
         ("replication", "lag_alert", "\"0ms\"", "\"61min\""),
         ("replication", "lag_critical", "\"999ms\"", "\"61min\""),
         ("replication", "status_hold", "\"-1s\"", "\"61min\""),
+        ("replication", "link_bulk_bytes", "1023", "\"17MiB\""),
+        ("replication", "shutdown_drain", "\"-1s\"", "\"61min\""),
         ("pool", "connect_timeout", "\"0ms\"", "\"61min\""),
         ("pool", "read_timeout", "\"299ms\"", "\"61min\""),
         ("pool", "write_timeout", "\"0ms\"", "\"61min\""),
