@@ -95,7 +95,7 @@ fn numbers_are_taken_with_units_and_without() {
 #[test]
 fn what_is_printed_is_read_back_as_the_same_configuration() {
     let text = format!(
-        "{GOOD}voters = [3, 1]\nfsync = \"timer\"\n[replication]\nbatch_delay = \"3ms\"\nseed = 9\n\
+        "{GOOD}voters = [3, 1]\nfsync = \"timer\"\n[[spaces]]\nname = \"audit\"\nprimary = 3\n[replication]\nbatch_delay = \"3ms\"\nseed = 9\n\
          [clients]\nread_bytes_max = 5000\n[pool]\nbackoff = [\"90s\"]\n"
     );
     let config = parse(&text).expect("it holds");
@@ -108,6 +108,25 @@ fn every_number_can_be_set_and_every_example_holds() {
     for field in FIELDS {
         let text = format!("{GOOD}\n[{}]\n{} = {}\n", field.table(), field.name(), field.example);
         parse(&text).unwrap_or_else(|error| panic!("the example of {} is refused: {error}", field.key));
+    }
+}
+
+#[test]
+fn no_number_of_the_protocol_or_of_the_log_is_out_of_reach() {
+    // What tells who the node is, and what the shell fills in, is no number that an operator sets.
+    let others = ["node", "cluster", "incarnation", "peers", "pool", "clock_origin"];
+    let config = good();
+    for (table, shown) in [
+        ("replication", format!("{:#?}", config.replication)),
+        ("pool", format!("{:#?}", config.replication.pool)),
+        ("wal", format!("{:#?}", config.wal)),
+        ("clients", format!("{:#?}", config.clients)),
+    ] {
+        let names = shown.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
+        for (name, _) in names.filter(|(name, _)| !name.starts_with(' ') && !others.contains(name)) {
+            let known = FIELDS.iter().any(|field| field.table() == table && field.name() == name);
+            assert!(known, "{table}.{name} cannot be configured");
+        }
     }
 }
 
@@ -130,6 +149,8 @@ fn a_number_out_of_its_bounds_is_refused_with_its_key() {
         ("replication", "lag_alert", "\"0ms\"", "\"61min\""),
         ("replication", "lag_critical", "\"999ms\"", "\"61min\""),
         ("replication", "status_hold", "\"-1s\"", "\"61min\""),
+        ("replication", "link_bulk_bytes", "1023", "\"17MiB\""),
+        ("replication", "shutdown_drain", "\"-1s\"", "\"61min\""),
         ("pool", "connect_timeout", "\"0ms\"", "\"61min\""),
         ("pool", "read_timeout", "\"299ms\"", "\"61min\""),
         ("pool", "write_timeout", "\"0ms\"", "\"61min\""),
@@ -230,7 +251,7 @@ fn what_is_named_twice_or_does_not_fit_together_is_refused() {
 #[test]
 fn what_is_no_toml_is_refused_with_its_line() {
     refused(&format!("{GOOD}\nnode ==\n"), &[&format!("node.toml:{}:", GOOD.lines().count() + 2)]);
-    refused(&format!("{GOOD}\nnode = 2\n"), &["node.toml:"]);
+    refused(&format!("node = 2\n{GOOD}"), &["node.toml:2:", "duplicate key"]);
 }
 
 #[test]

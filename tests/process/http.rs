@@ -276,14 +276,17 @@ fn the_status_tells_the_space_and_its_replicas() {
 fn a_signal_stops_a_node_in_good_order_and_answers_what_it_has_taken() {
     for signal in ["TERM", "INT"] {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut server = Server::start(directory.path(), &without_peers(directory.path(), 1, ""));
+        let at_once = "[replication]\nshutdown_drain = \"0ms\"\n";
+        let mut server = Server::start(directory.path(), &without_peers(directory.path(), 1, at_once));
         server.wait_for_primary();
         let mut waiting = server.open("POST", &format!("{ENTRIES}?ack=all&timeout_ms=1000"), "text/plain", 1);
         waiting.write_all(b"x").expect("sent");
+        let begun = Instant::now();
         while server.get("/v1/status").json()["spaces"][0]["waiting"] != 1 {}
         let kill = Command::new("kill").args([&format!("-{signal}"), &server.id().to_string()]).status();
         assert!(kill.expect("it runs").success());
         assert_eq!(Answer::read(waiting).status, 202, "it was in the log, and stays there");
+        assert!(begun.elapsed() > Duration::from_millis(800), "it was given the time that it asked for");
         assert_eq!(server.wait(), Some(0));
         let again = Server::start(directory.path(), &without_peers(directory.path(), 1, ""));
         again.wait_for_primary();

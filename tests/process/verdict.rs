@@ -60,6 +60,13 @@ fn two_acknowledgements_need_two_entries() {
 }
 
 #[test]
+fn an_entry_that_is_there_stays_found_when_its_sequence_comes_again() {
+    let log = [entry(1, 10), entry(1, 11), entry(2, 20)];
+    let good = verdict(&[entry(1, 10), entry(2, 20)], &[&log]);
+    assert_eq!((good.on_every_node, found(&good)), (2, vec![]));
+}
+
+#[test]
 fn what_nobody_was_asked_about_is_not_proved() {
     assert_eq!(verdict(&[entry(1, 10)], &[]).lost, 1, "no node, no proof");
     assert_eq!(verdict(&[], &[&[]]).lost, 0);

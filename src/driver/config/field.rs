@@ -98,6 +98,13 @@ pub const FIELDS: &[Field] = &[
         "256", Count32 replication.window_batches),
     field!("replication.retransmit_after", "a time of 1ms to 1min",
         "When a batch that was not acknowledged is sent again.", "\"1s\"", Duration replication.retransmit_after),
+    field!(
+        "replication.link_bulk_bytes",
+        "a size of 1KiB to 16MiB",
+        "Bytes of batches that may wait to leave on a link; control frames wait behind these at most.",
+        "\"64KiB\"",
+        Bytes replication.link_bulk_bytes
+    ),
     field!("replication.tail_bytes", "a size of `batch_bytes` to 1024GiB",
         "Bytes of recent entries kept in memory per space.", "\"32MiB\"", Bytes replication.tail_bytes),
     field!("replication.entry_bytes_max", "a size of 1B to 256MiB", "The largest payload of an entry.", "\"16MiB\"",
@@ -116,6 +123,13 @@ pub const FIELDS: &[Field] = &[
         "\"5s\"", Duration replication.lag_critical),
     field!("replication.status_hold", "a time of 0ms to 1h", "How long a better status must hold to be believed.",
         "\"1s\"", Duration replication.status_hold),
+    field!(
+        "replication.shutdown_drain",
+        "a time of 0ms to 1h",
+        "How long a shutdown waits for appends under way.",
+        "\"1s\"",
+        Duration replication.shutdown_drain
+    ),
     field!("pool.connect_timeout", "a time of 1ms to 1h",
         "How long a dial may take; between voters at most half the shortest election time-out.", "\"5s\"",
         Duration replication.pool.connect_timeout),
