@@ -98,10 +98,21 @@ impl World<'_> {
     /// A node that is down starts; one whose storage failed starts again.
     fn mend(&mut self, node: NodeIndex) {
         self.nodes[node].down = 0;
+        self.nodes[node].disk.heal();
+        self.nodes[node].full = false;
         if self.nodes[node].process.as_ref().is_some_and(|process| process.storage_failed || process.told_to_stop) {
             self.die(node, false);
         }
         self.start(node);
+    }
+
+    /// An operator starts a node again whose storage failed, unless that is of no use.
+    fn mend_failed(&mut self, node: NodeIndex) {
+        let useful = (0..self.checks.spaces.len()).all(|space| !self.is_lost(node, space));
+        let failed = self.nodes[node].process.as_ref().is_none_or(|process| process.storage_failed);
+        if useful && failed {
+            self.mend(node);
+        }
     }
 
     /// Heals everything, and expects all logs to be equal in time; whether they are.
@@ -121,6 +132,10 @@ impl World<'_> {
         while self.now < deadline {
             if !self.advance(Time(self.now.0 + LOOK_US).min(deadline)) {
                 return false;
+            }
+            // A storage that was about to fail when all was healed is started again as well.
+            for node in 0..self.nodes.len() {
+                self.mend_failed(node);
             }
             let probed = probes.iter().all(|probe| self.clients[*probe].row.answered > 0);
             if probed && self.nothing_waits() && self.straggler(&live).is_none() {
