@@ -117,13 +117,13 @@ impl Checks {
                     self.spaces[space].logs[node].add_segment(*file, first);
                 }
             }
-            DiskChange::Written { file, offset, bytes } => {
-                self.each_log_with(node, *file, |checks, space| {
-                    checks.parse(node, space, disk, *file, *offset, *bytes)
-                });
+            DiskChange::Written { file, offset, bytes, zeros } => {
+                // Later writes are on the disk already: only what this one put there is new.
+                let limit = if *zeros { *offset } else { *offset + *bytes };
+                self.each_log_with(node, *file, |checks, space| checks.parse(node, space, disk, *file, *offset, limit));
             }
             DiskChange::Resized { file, size } => {
-                self.each_log_with(node, *file, |checks, space| checks.parse(node, space, disk, *file, *size, 0));
+                self.each_log_with(node, *file, |checks, space| checks.parse(node, space, disk, *file, *size, *size));
             }
             DiskChange::Synced { file, honest } => {
                 if *honest {
@@ -202,8 +202,9 @@ impl SpaceChecks {
         let Some(record) = self.logs[node].record(sequence) else { return 0 };
         let holds = |voter: &&NodeIndex| {
             // What was taken from a node behind its back counts as far as it acknowledged it before.
-            if self.logs[**voter].damage.anything {
-                return self.views[**voter].acked >= sequence;
+            let damaged = self.logs[**voter].damage != Damage::default();
+            if damaged && self.views[**voter].acked >= sequence {
+                return true;
             }
             self.durable(**voter) >= sequence
                 && self.logs[**voter]

@@ -42,6 +42,8 @@ pub enum DiskChange {
         offset: u64,
         /// How many there are.
         bytes: u64,
+        /// Whether they are all zeros.
+        zeros: bool,
     },
     /// The file was cut or extended.
     Resized {
@@ -191,6 +193,11 @@ impl SimDisk {
     /// Every operation after this many more fails as if the process had died: for tests that stop at each step.
     pub fn kill_after(&self, operations: u64) {
         self.lock().faults.operations_left = Some(operations);
+    }
+
+    /// Nothing more goes wrong: no sync fails or lies, no write goes astray, and there is room.
+    pub fn heal(&self) {
+        self.lock().faults = Faults::default();
     }
 
     /// Turns one bit of a file, on the medium and in the page cache. False where there is no such byte.
@@ -437,7 +444,10 @@ impl DiskFile for SimFile {
             if let Some(file) = state.files.get_mut(&self.number) {
                 file.write(pieces, offset, written);
             }
-            state.note(|| DiskChange::Written { file: self.number, offset, bytes: written });
+            state.note(|| {
+                let zeros = pieces.iter().all(|piece| piece.iter().all(|byte| *byte == 0));
+                DiskChange::Written { file: self.number, offset, bytes: written, zeros }
+            });
             if room < growth { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         })
     }

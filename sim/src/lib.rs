@@ -9,6 +9,7 @@ extern crate alloc;
 pub mod disk;
 pub mod draws;
 pub mod mark;
+pub mod minimise;
 pub mod render;
 pub mod run;
 pub mod scenario;

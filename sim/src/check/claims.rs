@@ -6,7 +6,7 @@ use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
 
 use super::log::{Dropped, Parsed};
 use super::universe::Known;
-use super::{Checks, Invariant, SpaceIndex, node_id, node_index};
+use super::{Checks, Damage, Invariant, SpaceIndex, node_id, node_index};
 use crate::disk::{FileNumber, SimDisk};
 use crate::history::{Operation, OperationState};
 use crate::queue::NodeIndex;
@@ -39,11 +39,11 @@ impl Checks {
         disk: &SimDisk,
         file: FileNumber,
         at: u64,
-        _bytes: u64,
+        limit: u64,
     ) {
         let mut parsed = Parsed::default();
         let log = &mut self.spaces[space].logs[node];
-        disk.with_bytes(file, |bytes| log.parse(file, at, bytes, &mut parsed));
+        disk.with_bytes(file, |bytes| log.parse(file, at, limit, bytes, &mut parsed));
         let excused = log.damage.anything || log.damage.rotten.is_some();
         if let Some((expected, found)) = parsed.misplaced
             && !excused
@@ -293,7 +293,7 @@ impl Checks {
                 for holder in acked_by {
                     let at = &self.spaces[space];
                     let holder = node_index(*holder);
-                    let holds = at.durable(holder) >= token.sequence || at.logs[holder].damage.anything;
+                    let holds = at.durable(holder) >= token.sequence || at.logs[holder].damage != Damage::default();
                     self.require(holds, Invariant::S15, node, space, || {
                         format!("says that {} has {} durable", node_id(holder), token.sequence)
                     });

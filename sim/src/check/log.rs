@@ -140,8 +140,8 @@ impl DiskLog {
         dropped
     }
 
-    /// Reads what a write at `offset` made of the file.
-    pub(crate) fn parse(&mut self, file: FileNumber, offset: u64, bytes: &[u8], parsed: &mut Parsed) {
+    /// Reads what a write at `offset` made of the file; what ends behind `limit` was there before, or is not there yet.
+    pub(crate) fn parse(&mut self, file: FileNumber, offset: u64, limit: u64, bytes: &[u8], parsed: &mut Parsed) {
         let Some(first) = self.files.get(&file).copied() else { return };
         let start = self.segments.range(..first).next_back().and_then(|(_, before)| {
             (before.first.0 + before.records.len() as u64 == first.0)
@@ -158,6 +158,10 @@ impl DiskLog {
         while let Some(record) = read_record(bytes, at) {
             let expected = Sequence(first.0 + segment.records.len() as u64);
             let (header, record) = record;
+            let same = aside.get(segment.records.len() - kept) == Some(&record);
+            if !same && at + record.size > limit {
+                break;
+            }
             if header.sequence() != expected {
                 parsed.misplaced = Some((expected, header.sequence()));
                 break;
@@ -165,7 +169,6 @@ impl DiskLog {
             if chain.is_some_and(|chain| header.chain_after(chain) != header.chain()) {
                 parsed.broken_chain = Some(expected);
             }
-            let same = aside.get(segment.records.len() - kept) == Some(&record);
             if same && segment.records.len() < was_synced {
                 segment.synced = segment.records.len() + 1;
             }

@@ -24,7 +24,7 @@ impl Checks {
             for (_, file) in self.files_of(node, space) {
                 let log = &mut self.spaces[space].logs[node];
                 let mut parsed = Parsed::default();
-                disk.with_bytes(file, |bytes| log.parse(file, 0, bytes, &mut parsed));
+                disk.with_bytes(file, |bytes| log.parse(file, 0, u64::MAX, bytes, &mut parsed));
                 if let Some((first, count)) = parsed.new {
                     self.survivors_are_known(node, space, first, count);
                 }

@@ -81,7 +81,8 @@ impl Scenario {
                 chaos_us,
                 quorum_us: if nodes > 2 && draws.coin(2, 1) { 6_000_000 } else { 0 },
                 quorum: Vec::new(),
-                converge_us: 30_000_000,
+                // A breaker may stay open for a minute.
+                converge_us: 75_000_000,
             },
             nodes,
             network: network(&draws),

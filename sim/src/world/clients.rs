@@ -183,7 +183,9 @@ impl World<'_> {
             OperationState::Failed => client.row.failed += 1,
             OperationState::Waiting => {}
         }
-        if then == Then::AskAgain {
+        // A probe is not content before one append is committed for certain.
+        let probes = load >= self.scenario.loads.len() && state != OperationState::Done;
+        if then == Then::AskAgain || probes {
             client.left += 1;
         }
         if !self.closing_time || load >= self.scenario.loads.len() {
@@ -215,7 +217,7 @@ impl World<'_> {
             bytes_min: 16,
             bytes_max: 16,
             ack: LoadAck::Quorum,
-            timeout_us: None,
+            timeout_us: Some(4_000_000),
             reads_permille: 0,
         };
         let index = self.clients.len();

@@ -81,9 +81,17 @@ impl World<'_> {
                 return;
             }
         };
-        for (_, report) in &opened.reports {
-            if report.torn_tail.is_some() {
+        for (name, report) in &opened.reports {
+            if let Some(torn) = &report.torn_tail {
                 self.marks.hit(Mark::TornTailCut);
+                self.trace.push(self.now, Subject::Node(at.id), LineKind::Milestone, || {
+                    format!("cuts {name} at {} of {}: {:?}", torn.offset, torn.file, torn.reason)
+                });
+            }
+            if !report.unused.is_empty() {
+                self.trace.push(self.now, Subject::Node(at.id), LineKind::Milestone, || {
+                    format!("deletes of {name} {}", report.unused.join(" "))
+                });
             }
         }
         let mut config = self.scenario.replication_config(at.id, opened.incarnation);
