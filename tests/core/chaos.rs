@@ -197,7 +197,7 @@ impl Chaos {
         while let Some((node, link, bytes)) = self.rig.drains.pop_front() {
             self.rig.event(node, Event::LinkDrained { link, bytes });
         }
-        for (node, (log, promise)) in std::mem::take(&mut self.down) {
+        for (node, (log, promise)) in ::core::mem::take(&mut self.down) {
             self.rig.start(node, log, promise);
         }
         for node in [N1, N2, N3] {

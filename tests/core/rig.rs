@@ -365,7 +365,7 @@ impl Rig {
                 let mut buffer = WriteBuffer::default();
                 let bytes = engraft::wire::encode(&message, &mut buffer);
                 let mut stream = Vec::new();
-                buffer.pieces().for_each(|piece| stream.extend_from_slice(&piece[..]));
+                buffer.pieces().for_each(|piece| stream.extend_from_slice(piece));
                 let to = self.other_end(node, link);
                 if let Some(to) = to.filter(|(peer, _)| !self.cut.contains(peer) && !self.cut.contains(&node)) {
                     self.deliveries.push_back(Delivery { to, bytes: Some(stream.into()) });
