@@ -429,7 +429,7 @@ pub enum PlantedKind {
     StaleBelieved,
     /// Batches are shipped under another node's epoch.
     ForeignPrimary,
-    /// A replica's acks name no commit any more.
+    /// A replica's echoes name no commit any more.
     CommitGoesBack,
 }
 

@@ -189,7 +189,10 @@ impl Checks {
         self.require(agree, Invariant::S4, node, space, || {
             format!("acknowledges another {} than the primary's", ack.durable)
         });
-        self.claims(node, ack.space, None, ack.commit);
+        // An ack names no commit above what it acknowledges, so it may name less than the one before.
+        if self.spaces[space].views[node].claimed < ack.commit {
+            self.claims(node, ack.space, None, ack.commit);
+        }
     }
 
     /// A node shows that it goes by an epoch.
@@ -209,10 +212,7 @@ impl Checks {
         }
         let before = view.claimed;
         view.claimed = before.max(commit);
-        // A replica's answers pass on what it was told; only a primary's own word must never step back.
-        self.require(commit > before || epoch.is_none(), Invariant::S7, node, space, || {
-            format!("names commit {commit} after {before}")
-        });
+        self.require(commit > before, Invariant::S7, node, space, || format!("names commit {commit} after {before}"));
         if commit > self.spaces[space].universe.committed() {
             self.commit_advances(node, space, epoch, commit);
         } else {

@@ -51,17 +51,16 @@ impl World<'_> {
                 probes.push((space, self.probe(space)));
             }
         }
-        // A long backlog on a narrow link keeps a probe waiting; the quorum is well while the commit moves on.
+        // A long backlog on a narrow link keeps a probe waiting; the quorum is well while the replicas go on.
         if !self.advance(Time(self.now.0 + quorum_us / 2)) {
             return false;
         }
-        let committed: Vec<Sequence> = self.checks.spaces.iter().map(|space| space.universe.committed()).collect();
+        let before: Vec<u64> = (0..self.checks.spaces.len()).map(|space| self.replicated(space)).collect();
         if !self.advance(Time(self.now.0 + quorum_us - quorum_us / 2)) {
             return false;
         }
         for (space, probe) in probes {
-            let moved =
-                committed.get(space).is_some_and(|before| self.checks.spaces[space].universe.committed() > *before);
+            let moved = before.get(space).is_some_and(|before| self.replicated(space) > *before);
             if self.clients[probe].row.answered == 0 && !moved {
                 self.checks.violated(Invariant::L2, None, Some(space), || {
                     format!(
@@ -183,6 +182,13 @@ impl World<'_> {
             space.universe.committed().0 + space.logs.iter().map(|log| log.end().0).sum::<u64>()
         };
         self.checks.spaces.iter().map(of_space).sum()
+    }
+
+    /// A number that rises while a space's replicas get on.
+    fn replicated(&self, space: SpaceIndex) -> u64 {
+        let at = &self.checks.spaces[space];
+        let replicas = at.voters.iter().filter(|voter| **voter != at.primary);
+        at.universe.committed().0 + replicas.map(|voter| at.logs[*voter].end().0).sum::<u64>()
     }
 
     fn nothing_waits(&self) -> bool {

@@ -19,6 +19,8 @@ pub(super) struct PlantedBugs {
     list: Vec<(PlantedKind, NodeIndex)>,
     /// What the completion of each node's last write would say.
     last_writes: BTreeMap<(NodeIndex, SpaceId), Event>,
+    /// The chain at the end of what each node was told to write.
+    chains: BTreeMap<(NodeIndex, SpaceId), u32>,
 }
 
 impl PlantedBugs {
@@ -26,6 +28,7 @@ impl PlantedBugs {
         Self {
             list: scenario.planted.iter().map(|planted| (planted.kind, node_index(planted.node))).collect(),
             last_writes: BTreeMap::new(),
+            chains: BTreeMap::new(),
         }
     }
 
@@ -72,7 +75,11 @@ impl PlantedBugs {
                 let other = engraft::types::NodeId(epoch.owner().0 + 1);
                 batch.header.epoch = Epoch::new(epoch.generation(), epoch.term(), other);
             }
-            Message::Ack(ack) if self.has(PlantedKind::CommitGoesBack, node) => ack.commit = Sequence::ZERO,
+            Message::Echo(echo) if self.has(PlantedKind::CommitGoesBack, node) => {
+                for commit in &mut echo.commits {
+                    commit.commit = Sequence::ZERO;
+                }
+            }
             _ => {}
         }
     }
@@ -86,14 +93,15 @@ impl PlantedBugs {
         let last = entries.last()?.position();
         let early = Event::WalAppended { space: *space, write: *write, epoch: last.epoch, sequence: last.sequence };
         self.last_writes.insert((node, *space), early.clone());
+        let chain = self.chains.insert((node, *space), last.chain);
         let foreign = last.epoch.owner() != crate::check::node_id(node);
         if self.has(PlantedKind::OtherPayload, node) && foreign {
-            change_last(entries, |fields| fields, Bytes::from_static(b"another payload than was sent"));
+            change_last(entries, chain, |fields| fields, Bytes::from_static(b"another payload than was sent"));
         }
         if self.has(PlantedKind::ForeignEpoch, node) && last.sequence.0 > 5 {
             let other = Epoch::new(last.epoch.generation(), last.epoch.term(), engraft::types::NodeId(9));
             let payload = entries.last()?.payload.clone();
-            change_last(entries, |fields| HeaderFields { epoch: other, ..fields }, payload);
+            change_last(entries, chain, |fields| HeaderFields { epoch: other, ..fields }, payload);
         }
         self.has(PlantedKind::AckBeforeSync, node).then_some(early)
     }
@@ -146,8 +154,14 @@ impl PlantedBugs {
     }
 }
 
-fn change_last(entries: &mut [Entry], change: impl Fn(HeaderFields) -> HeaderFields, payload: Bytes) {
-    let before = entries.len().checked_sub(2).and_then(|at| entries.get(at)).map(|entry| entry.header.chain());
+fn change_last(
+    entries: &mut [Entry],
+    chain_before: Option<u32>,
+    change: impl Fn(HeaderFields) -> HeaderFields,
+    payload: Bytes,
+) {
+    let before =
+        entries.len().checked_sub(2).and_then(|at| entries.get(at)).map(|entry| entry.header.chain()).or(chain_before);
     let Some(last) = entries.last_mut() else { return };
     let header = &last.header;
     let fields = change(HeaderFields {
@@ -177,7 +191,12 @@ fn mend(piece: &Bytes) -> Option<Bytes> {
         if let Ok(Some(Message::Batch(mut batch))) = decoder.next()
             && !batch.entries.is_empty()
         {
-            change_last(&mut batch.entries, |fields| fields, Bytes::from_static(b"mended"));
+            change_last(
+                &mut batch.entries,
+                Some(batch.header.previous.chain),
+                |fields| fields,
+                Bytes::from_static(b"mended"),
+            );
             let mut out = engraft::wire::WriteBuffer::new();
             engraft::wire::encode(&Message::Batch(batch), &mut out);
             let mut whole = BytesMut::new();
