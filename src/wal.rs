@@ -16,6 +16,7 @@
 pub mod disk;
 pub mod error;
 mod handles;
+mod import;
 mod inspect;
 mod ledger;
 mod log;
@@ -35,6 +36,7 @@ mod witness;
 pub use disk::{Access, Disk, DiskEntry, DiskFile};
 pub use error::{BreakReason, StorageOpenError, WalError};
 pub use handles::Handles;
+pub use import::{EngramCopy, IMPORT_REPORT, ImportError, ImportReport, copy_engram};
 pub use inspect::{Inspect, Inspected, InspectedEntry, inspect};
 pub use ledger::{Cut, Ledger, Loaded, SpaceMemory};
 pub use log::Wal;

@@ -159,7 +159,7 @@ fn refused(error: &StartError) -> Failure {
 
 /// Tells this boot of the machine from others. Where the system does not say, every start counts as another boot: that
 /// is slower after a crash, and never wrong.
-fn boot_id() -> [u8; 16] {
+pub(super) fn boot_id() -> [u8; 16] {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     *Uuid::try_parse(text.trim()).unwrap_or_else(|_| Uuid::new_v4()).as_bytes()
 }

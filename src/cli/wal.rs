@@ -1,5 +1,7 @@
-//! `engraft wal`: what stands in the files of a log. Reads only; nobody needs to be stopped for it, but a log that is
-//! being written to may look torn at its end.
+//! `engraft wal`: what stands in the files of a log.
+//!
+//! `verify` and `inspect` only read; nobody needs to be stopped for them, but a log that is being written to may look
+//! torn at its end.
 
 use ::core::fmt::Write;
 use std::io;
@@ -16,6 +18,8 @@ use crate::wal::{Disk, Inspect, Inspected, InspectedEntry, StdDisk, VerifyReport
 use super::exit::{Exit, Failure};
 use super::output::{Output, print};
 
+mod import;
+
 /// What to do with a log's files.
 #[derive(Debug, Subcommand)]
 pub enum WalCommand {
@@ -23,6 +27,8 @@ pub enum WalCommand {
     Verify(VerifyArguments),
     /// Print a line for each entry.
     Inspect(InspectArguments),
+    /// Make a new space of a directory of Engram's.
+    ImportEngram(import::ImportArguments),
 }
 
 /// Which directory to verify.
@@ -59,6 +65,7 @@ pub(super) fn run(command: &WalCommand) -> Result<(), Failure> {
     match command {
         WalCommand::Verify(arguments) => run_verify(arguments),
         WalCommand::Inspect(arguments) => run_inspect(arguments),
+        WalCommand::ImportEngram(arguments) => import::run(arguments),
     }
 }
 

@@ -3,6 +3,7 @@
 //! It maps the core's orders to the logs, and the logs' results to the core's facts. Every host and the simulator
 //! runs this very code; a host only decides when each step runs, so that a kill can land between any two of them.
 
+mod import;
 mod request;
 mod space_queue;
 mod storage;
@@ -13,6 +14,7 @@ use crate::core::{Event, StorageError, StorageErrorKind, StorageOperation};
 use crate::types::{Epoch, Sequence, SpaceId};
 use crate::wal::{Disk, Ledger, StorageOpenError, WalError};
 
+pub use import::{ImportOptions, import_engram};
 pub use request::WalRequest;
 pub use storage::{StorageOpened, StorageOptions};
 

@@ -188,7 +188,7 @@ impl<D: Disk> SpaceRecovery<'_, D> {
 }
 
 /// Takes the directory for this process.
-fn lock<D: Disk>(disk: &D, directory: &Path) -> Result<D::File, StorageOpenError> {
+pub(super) fn lock<D: Disk>(disk: &D, directory: &Path) -> Result<D::File, StorageOpenError> {
     let path = directory.join("lock");
     let file = match disk.open(&path, Access::ReadWrite) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => match disk.open(&path, Access::CreateNew) {
@@ -207,7 +207,7 @@ fn lock<D: Disk>(disk: &D, directory: &Path) -> Result<D::File, StorageOpenError
 }
 
 /// Without a superblock the directory is new only where there are no logs: it is written last when one is made.
-fn refuse_orphans<D: Disk>(disk: &D, directory: &Path) -> Result<(), StorageOpenError> {
+pub(super) fn refuse_orphans<D: Disk>(disk: &D, directory: &Path) -> Result<(), StorageOpenError> {
     let spaces = directory.join("spaces");
     let named = match disk.list(&spaces) {
         Ok(entries) => entries,
@@ -225,7 +225,7 @@ fn refuse_orphans<D: Disk>(disk: &D, directory: &Path) -> Result<(), StorageOpen
     Ok(())
 }
 
-fn check_identity(block: &Superblock, options: &StorageOptions, directory: &Path) -> Result<(), StorageOpenError> {
+pub(super) fn check_identity(block: &Superblock, options: &StorageOptions, directory: &Path) -> Result<(), StorageOpenError> {
     let path = || directory.join("superblock");
     if block.cluster != options.cluster {
         let (expected, found) = (options.cluster, block.cluster);
