@@ -166,34 +166,24 @@ impl LagMonitor {
         actions: &mut Actions,
     ) {
         let target = judge(measured, config);
-        if target < self.status {
+        let mut change = None;
+        if target <= self.status {
             self.improving = None;
-            self.change(space, replica, target, measured, actions);
-        } else if target == self.status {
-            self.improving = None;
+            change = (target < self.status).then(|| (target, reason(measured)));
         } else {
             let (since, worst) = self.improving.map_or((now, target), |(since, worst)| (since, worst.min(target)));
             self.improving = Some((since, worst));
             if now >= since + config.status_hold {
                 self.improving = None;
-                self.change(space, replica, worst, measured, actions);
+                change = Some((worst, held(worst, target, measured, config)));
             }
+        }
+        if let Some((to, reason)) = change {
+            let from = core::mem::replace(&mut self.status, to);
+            actions.push(Action::Notify(Notice::ReplicaStatusChanged { space, replica, from, to, reason }));
         }
         self.alert(space, replica, measured, config, actions);
         self.wake = self.next_wake(now, measured, config);
-    }
-
-    fn change(
-        &mut self,
-        space: SpaceId,
-        replica: NodeId,
-        to: ReplicaStatus,
-        measured: &Measured,
-        actions: &mut Actions,
-    ) {
-        let from = core::mem::replace(&mut self.status, to);
-        let reason = reason(measured);
-        actions.push(Action::Notify(Notice::ReplicaStatusChanged { space, replica, from, to, reason }));
     }
 
     fn alert(
@@ -251,4 +241,10 @@ pub(crate) fn reason(measured: &Measured) -> String {
             format!("{} entries behind, {} bytes, {} ms", measured.lag.entries, measured.lag.bytes, measured.lag.ms)
         }
     }
+}
+
+/// The reason of an improvement: where it is less than what is measured now, the worst that was measured on the way.
+fn held(worst: ReplicaStatus, now: ReplicaStatus, measured: &Measured, config: &ReplicationConfig) -> String {
+    let reason = reason(measured);
+    if worst == now { reason } else { format!("no worse for {} ms; now {reason}", config.status_hold.as_millis()) }
 }
