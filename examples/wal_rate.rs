@@ -5,7 +5,7 @@
 //! For each group size it prints entries per second of the raw loop and of the log, the ratio of the two, and what the
 //! raw loop makes of a file that grows or was only extended by `set_size`; rates and ratios are medians over the rounds.
 
-use std::error::Error;
+use core::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -146,7 +146,7 @@ impl<D: Disk> Wal<D> {
         Arc::make_mut(index).push(u32::try_from(offset).unwrap_or(u32::MAX));
         segment.used += size;
         segment.entries += 1;
-        let local = node_local(&entry.header, self.synced, &segment.name.to_bytes(), offset);
+        let local = node_local(&entry.header, self.synced, &segment.name_bytes, offset);
         self.group.add(entry, local);
         self.end = entry.position();
         Ok(())
@@ -177,7 +177,7 @@ impl<D: Disk> Wal<D> {
         let name = SegmentName(first);
         let file = segment::create(self.handles.disk(), &self.place.directory, name, bytes)?;
         self.handles.put(self.number, first.0, Arc::new(file));
-        self.segments.push(Segment { name, size: bytes, used: 0, entries: 0, index: Some(Index::default()) });
+        self.segments.push(Segment::new(name, bytes, 0, Vec::new()));
         self.drop_indexes();
         self.rolled = true;
         Ok(())

@@ -3,7 +3,6 @@
 mod repair;
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use std::path::{Path, PathBuf};
 
 use crate::types::{
@@ -213,8 +212,7 @@ impl<D: Disk> Walk<'_, D> {
             };
             break Some(Stop { segment: name, offset, reason, header, tears: true });
         };
-        let entries = index.len() as u64;
-        Ok((Segment { name, size, used: offset, entries, index: Some(Arc::new(index)) }, stop))
+        Ok((Segment::new(name, size, offset, index), stop))
     }
 
     /// Whether an entry that checks out is the next one of this log; the sequence that it knew to be on disk.

@@ -8,7 +8,7 @@ use crate::types::Sequence;
 
 use super::disk::{Access, Disk, DiskFile};
 use super::error::WalError;
-use super::segment_name::SegmentName;
+use super::segment_name::{NAME_SIZE, SegmentName};
 
 /// Segments are whole pages.
 pub(crate) const PAGE: u64 = 4096;
@@ -22,6 +22,8 @@ pub(crate) type Index = Arc<Vec<u32>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Segment {
     pub(crate) name: SegmentName,
+    /// The name's bytes, which every entry's witness covers.
+    pub(crate) name_bytes: [u8; NAME_SIZE],
     /// The file's size.
     pub(crate) size: u64,
     /// Where the next entry goes.
@@ -33,6 +35,11 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    pub(crate) fn new(name: SegmentName, size: u64, used: u64, index: Vec<u32>) -> Self {
+        let (entries, index) = (index.len() as u64, Some(Arc::new(index)));
+        Self { name, name_bytes: name.to_bytes(), size, used, entries, index }
+    }
+
     pub(crate) fn path(&self, directory: &Path) -> PathBuf {
         directory.join(self.name.to_string())
     }
