@@ -15,3 +15,5 @@ mod hostile;
 mod linking;
 mod rig;
 mod safety;
+#[cfg(feature = "cli")]
+mod steady;

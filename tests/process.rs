@@ -1,5 +1,6 @@
 //! Real processes of the binary, and what the commands are made of.
 
+mod bench;
 mod config;
 mod demo;
 mod http;

@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| failed("start the runtime", error))?;
     let figures = runtime.block_on(measure(&settings, arguments))?;
     drop(settings);
-    let text = if arguments.json { format!("{:#}\n", figure::to_json(&figures)) } else { Table(&figures).to_string() };
+    let text = if arguments.json { format!("{}\n", figure::to_json(&figures)) } else { Table(&figures).to_string() };
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.map_err(|error| failed("write to stdout", error))

@@ -94,20 +94,21 @@ pub(super) fn measure(settings: &Settings, size: usize) -> Result<Vec<Figure>, F
 
 fn one_round(trio: &mut Trio<Stopwatch>, load: &Load, floor: f64, duration: Duration) -> Result<Measured, Failure> {
     trio.meter = Stopwatch::default();
-    let (answered, batches) = (trio.answered(), trio.batches());
+    let before = trio.counts();
     let (began, mut turns) = (Instant::now(), 0);
     while began.elapsed() < duration {
         trio.turn(load.payloads(PER_TURN).collect());
         trio.meter.turn_ends();
         turns += 1;
     }
-    let (appended, answered) = (turns * PER_TURN as u64, trio.answered() - answered);
+    let counts = trio.counts().since(before);
+    let (appended, answered) = (turns * PER_TURN as u64, counts.answered);
     if answered != appended {
         return Err(Failure::failed(format!("of {appended} appends {answered} were answered")));
     }
     let (primary, encode) = (trio.meter.middle(Part::Primary), trio.meter.middle(Part::Encode));
     let (replicas, acks) = (trio.meter.middle(Part::Replica), trio.meter.middle(Part::EncodeAck));
-    let batches_per_turn = (trio.batches() - batches) as f64 / turns as f64;
+    let batches_per_turn = counts.batches as f64 / turns as f64;
     let per_second = |entries: usize, seconds: f64| entries as f64 / seconds.max(f64::EPSILON);
     Ok(Measured {
         floor,

@@ -13,8 +13,8 @@ use super::memory::{Resident, forget_peak, resident};
 use super::settings::{ROUNDS, Settings};
 use super::{entry_bytes, failed, floor};
 
-/// Callers that append at the same time.
-const CALLERS: usize = 16;
+/// Callers that append at the same time: together they keep half of what may wait by default under way.
+const CALLERS: usize = 32;
 /// What each of them hands over at a time and waits for.
 const LOT: usize = 1_000;
 /// The replica streams of the primary.

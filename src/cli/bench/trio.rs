@@ -36,6 +36,32 @@ pub trait Meter {
     fn measure(&mut self, part: Part, work: impl FnOnce());
 }
 
+/// What happened since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Appends that were answered.
+    pub answered: u64,
+    /// Batches with entries that the primary sent, to both replicas together.
+    pub batches: u64,
+    /// Writes that the primary ordered of its disk.
+    pub primary_writes: u64,
+    /// Writes that the replicas ordered of theirs, together.
+    pub replica_writes: u64,
+}
+
+impl Counts {
+    /// What happened since `before`.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            answered: self.answered - before.answered,
+            batches: self.batches - before.batches,
+            primary_writes: self.primary_writes - before.primary_writes,
+            replica_writes: self.replica_writes - before.replica_writes,
+        }
+    }
+}
+
 /// A primary, two replicas and what is under way between them.
 ///
 /// Disks confirm at once, links deliver at once and in order, and time moves only with [`Trio::turn`].
@@ -51,8 +77,7 @@ pub struct Trio<M> {
     ends: BTreeMap<(usize, LinkId), (usize, LinkId)>,
     events: VecDeque<(usize, Event)>,
     requests: u64,
-    answered: u64,
-    batches: u64,
+    counts: Counts,
 }
 
 #[derive(Debug)]
@@ -87,8 +112,7 @@ impl<M: Meter> Trio<M> {
             ends: BTreeMap::new(),
             events: VecDeque::new(),
             requests: 0,
-            answered: 0,
-            batches: 0,
+            counts: Counts::default(),
         };
         for (index, node) in NODES.into_iter().enumerate() {
             let peers = NODES.into_iter().filter(|&peer| peer != node).collect();
@@ -105,16 +129,10 @@ impl<M: Meter> Trio<M> {
         Ok(trio)
     }
 
-    /// Appends that were answered since the start.
+    /// What happened since the start.
     #[must_use]
-    pub const fn answered(&self) -> u64 {
-        self.answered
-    }
-
-    /// Batches with entries that the primary sent since the start.
-    #[must_use]
-    pub const fn batches(&self) -> u64 {
-        self.batches
+    pub const fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Time moves on, these payloads are appended at [`Ack::Quorum`], and everything that follows happens.
@@ -187,6 +205,12 @@ impl<M: Meter> Trio<M> {
         for action in actions.drain() {
             match action {
                 Action::WalAppend { space, write, entries } => {
+                    let writes = if index == PRIMARY {
+                        &mut self.counts.primary_writes
+                    } else {
+                        &mut self.counts.replica_writes
+                    };
+                    *writes += 1;
                     let Position { epoch, sequence, .. } = entries.last().map(Entry::position).unwrap_or_default();
                     self.events.push_back((index, Event::WalAppended { space, write, epoch, sequence }));
                 }
@@ -195,7 +219,7 @@ impl<M: Meter> Trio<M> {
                 }
                 Action::Send { link, message } => self.send(index, link, &message),
                 Action::Connect { link, peer } => self.connect(index, link, peer),
-                Action::Reply { outcome: Outcome::Appended { .. }, .. } => self.answered += 1,
+                Action::Reply { outcome: Outcome::Appended { .. }, .. } => self.counts.answered += 1,
                 Action::Reply { .. }
                 | Action::WalRead { .. }
                 | Action::Close { .. }
@@ -214,7 +238,7 @@ impl<M: Meter> Trio<M> {
         if let Message::Batch(batch) = message
             && !batch.entries.is_empty()
         {
-            self.batches += 1;
+            self.counts.batches += 1;
         }
         let (buffer, mut bytes) = (&mut core.buffer, 0);
         self.meter.measure(part, || bytes = wire::encode(message, buffer));
