@@ -225,7 +225,11 @@ pub(super) fn refuse_orphans<D: Disk>(disk: &D, directory: &Path) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn check_identity(block: &Superblock, options: &StorageOptions, directory: &Path) -> Result<(), StorageOpenError> {
+pub(super) fn check_identity(
+    block: &Superblock,
+    options: &StorageOptions,
+    directory: &Path,
+) -> Result<(), StorageOpenError> {
     let path = || directory.join("superblock");
     if block.cluster != options.cluster {
         let (expected, found) = (options.cluster, block.cluster);
