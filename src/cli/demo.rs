@@ -21,6 +21,7 @@ use super::output::print;
 use super::signal::StopSignals;
 
 mod cluster;
+mod engram;
 mod input;
 mod load;
 mod logs;
@@ -32,6 +33,7 @@ pub use logs::{UserEntries, verdict_of};
 pub use verdict::{Acknowledged, Found, Loss, Tally, Verdict};
 
 use cluster::{Cluster, SPACE, node_ids};
+use engram::EngramSource;
 use input::{BatchLimits, Input};
 use load::{LoadOptions, Stage, Written};
 use report::Report;
@@ -60,6 +62,10 @@ pub struct DemoArguments {
     /// no entry.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["entries", "size"])]
     input: Option<PathBuf>,
+    /// Write the entries of this directory of Engram's instead, payload and type, and compare every node's log with it
+    /// entry by entry. Requests go one after the other, so that the order is kept.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["entries", "size", "input", "in_flight"])]
+    engram: Option<PathBuf>,
     /// When an entry counts as acknowledged: local, quorum or all. At `all`, entries written while a replica is away
     /// time out as unknown.
     #[arg(long, default_value = "quorum", value_parser = parse_ack)]
@@ -102,9 +108,10 @@ pub(super) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
             temporary.path().to_owned()
         }
     };
-    let input = match &arguments.input {
-        Some(file) => Input::lines(file, &directory.join("input"))?,
-        None => Input::Generated { entries: arguments.entries, size: arguments.size as usize },
+    let input = match (&arguments.engram, &arguments.input) {
+        (Some(engram), _) => Input::Engram(EngramSource::open(engram)?),
+        (None, Some(file)) => Input::lines(file, &directory.join("input"))?,
+        (None, None) => Input::Generated { entries: arguments.entries, size: arguments.size as usize },
     };
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
@@ -167,9 +174,15 @@ async fn run_to_the_end(arguments: &DemoArguments, directory: &Path, input: &Inp
     let acknowledged = written.acknowledged.clone();
     let directories: Vec<(NodeId, PathBuf)> =
         node_ids().map(|node| (node, Cluster::data_dir(directory, node))).collect();
-    let judged = tokio::task::spawn_blocking(move || verdict_of(acknowledged, &directories, SPACE)).await;
-    let verdict = judged.map_err(|error| Failure::failed(format!("the verdict did not come: {error}")))?;
-    Ok(Report::new(arguments.ack, input.entries(), written, &status, catch_up, verdict))
+    let source = input.engram().cloned();
+    let judged = tokio::task::spawn_blocking(move || {
+        let compared = source.map(|source| engram::compare(&source, &directories, SPACE));
+        (verdict_of(acknowledged, &directories, SPACE), compared)
+    });
+    let (verdict, compared) =
+        judged.await.map_err(|error| Failure::failed(format!("the verdict did not come: {error}")))?;
+    let report = Report::new(arguments.ack, input.entries(), written, &status, catch_up, verdict);
+    Ok(report.with_engram(compared))
 }
 
 /// What the run gave, before the verdict.
@@ -236,7 +249,7 @@ fn load_options(arguments: &DemoArguments, client: Client, entries: u64) -> Load
         space: SPACE.to_owned(),
         ack: arguments.ack,
         timeout: Duration::from_millis(arguments.timeout.unwrap_or(default_ms)),
-        in_flight: usize::from(arguments.in_flight),
+        in_flight: if arguments.engram.is_some() { 1 } else { usize::from(arguments.in_flight) },
         limits: BatchLimits { entries: share.clamp(1, arguments.batch as usize), bytes: 1 << 20 },
     }
 }

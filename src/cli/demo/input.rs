@@ -1,4 +1,4 @@
-//! What the demo writes: generated entries, or the lines of a file.
+//! What the demo writes: generated entries, the lines of a file, or the entries of a directory of Engram's.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,7 +10,10 @@ use siphasher::sip::SipHasher24;
 
 use ::core::hash::Hasher;
 
+use crate::types::WalEntryType;
+
 use super::super::exit::Failure;
+use super::engram::{EngramEntries, EngramSource};
 
 /// The largest line that is read: the largest entry that a node takes unless it is told otherwise.
 const LINE_BYTES_MAX: u64 = 16 << 20;
@@ -23,6 +26,8 @@ pub(super) enum Input {
     /// The lines of a file that can be read twice. The line ends are not part of the entries; everything else is,
     /// so an empty line is an entry of no bytes. A last line without an end is an entry too.
     Lines { file: PathBuf, entries: u64 },
+    /// The entries of a directory of Engram's, with their types.
+    Engram(EngramSource),
 }
 
 impl Input {
@@ -65,6 +70,15 @@ impl Input {
     pub(super) fn entries(&self) -> u64 {
         match self {
             Self::Generated { entries, .. } | Self::Lines { entries, .. } => *entries,
+            Self::Engram(source) => source.entries,
+        }
+    }
+
+    /// The directory of Engram's, where it is one.
+    pub(super) fn engram(&self) -> Option<&EngramSource> {
+        match self {
+            Self::Engram(source) => Some(source),
+            Self::Generated { .. } | Self::Lines { .. } => None,
         }
     }
 
@@ -76,6 +90,9 @@ impl Input {
                 let opened = File::open(file);
                 let opened = opened.map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
                 Payloads::Lines { reader: BufReader::with_capacity(1 << 20, opened), line: 0, file: file.clone() }
+            }
+            Self::Engram(source) => {
+                Payloads::Engram(source.read().map_err(|error| Failure::failed(error.to_string()))?)
             }
         })
     }
@@ -101,27 +118,29 @@ fn count_lines(file: &Path) -> io::Result<u64> {
 pub(super) enum Payloads {
     Generated { next: u64, entries: u64, size: usize },
     Lines { reader: BufReader<File>, line: u64, file: PathBuf },
+    Engram(EngramEntries),
 }
 
 impl Payloads {
-    /// Puts the next payload into `payload`; false where there is none.
-    fn next(&mut self, payload: &mut Vec<u8>) -> Result<bool, Failure> {
+    /// Puts the next payload into `payload` and says of which type it is; `None` where there is none.
+    fn next(&mut self, payload: &mut Vec<u8>) -> Result<Option<WalEntryType>, Failure> {
         payload.clear();
+        let usual = WalEntryType::EpisodeStore;
         match self {
             Self::Generated { next, entries, size } => {
                 if next == entries {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 generate(*next, *size, payload);
                 *next += 1;
-                Ok(true)
+                Ok(Some(usual))
             }
             Self::Lines { reader, line, file } => {
                 *line += 1;
                 let failed = |what: String| Failure::failed(format!("{}, line {line}: {what}", file.display()));
                 let mut limited = reader.take(LINE_BYTES_MAX + 2);
                 if limited.read_until(b'\n', payload).map_err(|error| failed(error.to_string()))? == 0 {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 if payload.ends_with(b"\n") {
                     payload.pop();
@@ -129,7 +148,12 @@ impl Payloads {
                 if payload.len() as u64 > LINE_BYTES_MAX {
                     return Err(failed(format!("expected at most {LINE_BYTES_MAX} bytes, found more")));
                 }
-                Ok(true)
+                Ok(Some(usual))
+            }
+            Self::Engram(entries) => {
+                let found = entries.next().map_err(|error| Failure::failed(error.to_string()))?;
+                payload.extend_from_slice(entries.payload());
+                Ok(found)
             }
         }
     }
@@ -195,14 +219,16 @@ impl Batcher {
     pub(super) fn next(&mut self) -> Result<Option<Batch>, Failure> {
         let mut batch = Batch { first: self.next, ..Batch::default() };
         while batch.digests.len() < self.limits.entries && batch.payload_bytes < self.limits.bytes {
-            if !self.payloads.next(&mut self.payload)? {
-                break;
-            }
+            let Some(entry_type) = self.payloads.next(&mut self.payload)? else { break };
             self.base64.clear();
             STANDARD.encode_string(&self.payload, &mut self.base64);
             batch.lines.extend_from_slice(b"{\"payload\":\"");
             batch.lines.extend_from_slice(self.base64.as_bytes());
-            batch.lines.extend_from_slice(b"\"}\n");
+            batch.lines.push(b'"');
+            if entry_type != WalEntryType::EpisodeStore {
+                batch.lines.extend_from_slice(format!(",\"type\":{}", entry_type.number()).as_bytes());
+            }
+            batch.lines.extend_from_slice(b"}\n");
             batch.digests.push(digest(&self.payload));
             batch.payload_bytes += self.payload.len() as u64;
         }

@@ -10,9 +10,13 @@ use crate::core::Ack;
 use super::super::client::StatusReply;
 use super::super::exit::{Exit, Failure};
 use super::cluster::SPACE;
+use super::engram::EngramVerdict;
 use super::load::Written;
 use super::verdict::Verdict;
 use super::{CatchUp, KILLED};
+
+/// How many damaged places of a directory of Engram's are shown.
+const SHOWN: usize = 5;
 
 /// What the demo measured and found.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub(super) struct Report {
     lag: Vec<ReplicaLag>,
     catch_up: CatchUp,
     verdict: Verdict,
+    engram: Option<EngramVerdict>,
 }
 
 /// The figures of the writing.
@@ -64,6 +69,7 @@ impl Report {
             lag: lag.collect(),
             catch_up,
             verdict,
+            engram: None,
             written: Figures {
                 unknown: written.unknown,
                 payload_bytes: written.payload_bytes,
@@ -74,11 +80,21 @@ impl Report {
         }
     }
 
+    /// The same report, with what came of streaming a directory of Engram's.
+    pub(super) fn with_engram(self, engram: Option<EngramVerdict>) -> Self {
+        Self { engram, ..self }
+    }
+
+    /// Whether every node has exactly what the directory of Engram's has, where there is one.
+    fn is_identical(&self) -> bool {
+        self.engram.as_ref().is_none_or(|engram| engram.identical)
+    }
+
     /// Whether all is well: every entry answered, none lost, no file damaged, and the killed replica level again.
     fn is_ok(&self) -> bool {
         let answered = self.verdict.acknowledged + self.written.unknown;
         let whole = self.verdict.lost == 0 && self.verdict.damage.is_empty();
-        whole && answered == self.entries && self.catch_up.level.is_some()
+        whole && self.is_identical() && answered == self.entries && self.catch_up.level.is_some()
     }
 
     /// An error where it is not.
@@ -94,6 +110,9 @@ impl Report {
                 Exit::Corruption,
                 format!("nothing is lost, but files are damaged: {node}: {damage}"),
             ));
+        }
+        if !self.is_identical() {
+            return Err(Failure::failed("nothing is lost, but a node's log differs from the directory of Engram's"));
         }
         Err(Failure::failed("nothing is lost, but not everything was answered, or the replica did not catch up"))
     }
@@ -114,7 +133,7 @@ impl Report {
         let replicas: Vec<Value> = self.lag.iter().map(|lag| {
             json!({ "node": lag.node, "killed": lag.node == KILLED.0, "lag_ms_p50": lag.ms_p50, "lag_ms_p99": lag.ms_p99 })
         }).collect();
-        json!({
+        let mut object = json!({
             "ack": self.ack.to_string(),
             "entries": self.entries,
             "acknowledged": self.verdict.acknowledged,
@@ -135,7 +154,11 @@ impl Report {
             "catch_up_backlog_ms": catch_up_ms(self.catch_up.backlog),
             "catch_up_ms": catch_up_ms(self.catch_up.level),
             "ok": self.is_ok(),
-        })
+        });
+        if let (Some(engram), Some(object)) = (&self.engram, object.as_object_mut()) {
+            object.insert("engram".to_owned(), json!(engram));
+        }
+        object
     }
 }
 
@@ -165,6 +188,9 @@ impl fmt::Display for Report {
         for (node, held) in &self.verdict.by_node {
             row(&format!("found on {node}"), format!("{held} of {acknowledged}"))?;
         }
+        if let Some(engram) = &self.engram {
+            write_engram(engram, &mut row)?;
+        }
         let verdict = if self.is_ok() { "ok" } else { "FAILED" };
         row("verdict", format!("{verdict}: {} on every node, {} lost", self.verdict.on_every_node, self.verdict.lost))?;
         for loss in &self.verdict.losses {
@@ -175,6 +201,23 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// The rows about a directory of Engram's.
+fn write_engram(engram: &EngramVerdict, row: &mut impl FnMut(&str, String) -> fmt::Result) -> fmt::Result {
+    let EngramVerdict { entries, segments, duplicates, .. } = engram;
+    row("engram", format!("{entries} entries from {segments} segments, {duplicates} numbers repeated"))?;
+    if let Some(torn) = &engram.torn_tail {
+        row("  torn tail", format!("{} at {}, not streamed", torn.file, torn.offset))?;
+    }
+    for damage in engram.damage.iter().take(SHOWN) {
+        row("  damage in it", format!("{} at {}: {}", damage.file, damage.offset, damage.reason))?;
+    }
+    for node in &engram.nodes {
+        let difference = node.difference.as_ref().map_or(String::new(), |difference| format!("; {difference}"));
+        row(&format!("identical on n{}", node.node), format!("{} of {entries}{difference}", node.identical))?;
+    }
+    Ok(())
 }
 
 fn milliseconds(duration: Duration) -> f64 {
