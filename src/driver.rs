@@ -7,7 +7,11 @@
 //! Architecture Invariant: nothing here decides. What is to be done follows from the core's actions alone.
 
 #[cfg(feature = "tokio")]
+pub mod boot;
+#[cfg(feature = "tokio")]
 pub mod config;
+#[cfg(feature = "tokio")]
+pub mod face;
 pub mod host;
 #[cfg(feature = "tokio")]
 pub mod http;
@@ -18,6 +22,7 @@ pub mod node;
 mod notice_log;
 mod reply;
 mod shell;
+pub mod space_watch;
 #[cfg(feature = "tokio")]
 pub mod tokio_host;
 pub mod wal_job;

@@ -28,3 +28,17 @@ pub mod wal;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+
+#[cfg(feature = "tokio")]
+pub use driver::face::{
+    Append, AppendAll, AppendError, Appending, Apply, ApplyError, ApplyFailure, Applying, BuildError, Builder, Engraft,
+    Missed, Notices, PauseError, PrimaryHint, ReadError, Receipt, Roles, Space, SpaceError, SpaceOptions, SpaceReport,
+    StateMachine, Status, Subscription, WaitError, WaitFor, blocking,
+};
+#[cfg(feature = "tokio")]
+pub use {
+    crate::core::{Ack, Notice, Role, TokenState},
+    driver::config::NodeConfig,
+    driver::space_watch::RoleState,
+    types::{Entry, FsyncMode, NodeId, Sequence, Token},
+};

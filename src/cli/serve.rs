@@ -9,13 +9,12 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
+use crate::driver::boot::{boot_id, fresh_incarnation};
 use crate::driver::config::NodeConfig;
 use crate::driver::http;
 use crate::driver::node::{self, NodeHandle, StartError};
 use crate::driver::tokio_host::TokioHost;
-use crate::types::Incarnation;
 use crate::wal::{StorageOpenError, WalError};
 
 use super::config::OverrideArguments;
@@ -58,8 +57,7 @@ async fn serve(config: Arc<NodeConfig>, stop_with_stdin: bool) -> Result<(), Fai
         None => None,
     };
     let http_address = clients.as_ref().and_then(|listener| listener.local_addr().ok());
-    let incarnation = Incarnation(*Uuid::new_v4().as_bytes());
-    let options = config.node_options(incarnation, boot_id());
+    let options = config.node_options(fresh_incarnation(), boot_id());
     let node = node::start(TokioHost::new(), options).await.map_err(|error| refused(&error))?;
     let (stop_clients, stopped) = oneshot::channel::<()>();
     let clients = clients.map(|listener| {
@@ -155,13 +153,6 @@ fn refused(error: &StartError) -> Failure {
         },
     };
     Failure::new(exit, format!("cannot start: {error}"))
-}
-
-/// Tells this boot of the machine from others. Where the system does not say, every start counts as another boot: that
-/// is slower after a crash, and never wrong.
-pub(super) fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    *Uuid::try_parse(text.trim()).unwrap_or_else(|_| Uuid::new_v4()).as_bytes()
 }
 
 /// Resolves when stdin ends, where that was asked for. A thread of its own reads: it may block until the process ends.

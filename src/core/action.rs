@@ -133,7 +133,7 @@ pub enum Outcome {
     Entries {
         /// The entries.
         entries: Vec<Entry>,
-        /// The last committed sequence.
+        /// The last sequence that may be read: the commit, or what is durable here where that was asked for.
         commit: Sequence,
     },
 }

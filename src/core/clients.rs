@@ -10,7 +10,7 @@ use super::config::ReplicationConfig;
 use super::context::Context;
 use super::event::Append;
 use super::link::Links;
-use super::state::{CLIENT_READS_MAX, Part, ReplicationState};
+use super::state::{CLIENT_READS_MAX, ClientRead, Part, ReadUntil, ReplicationState};
 use super::status::{ReplicaView, SpaceStatus};
 use super::token_wait::reply;
 
@@ -25,14 +25,15 @@ impl ReplicationState {
         context.push(Action::Reply { request: append.request, outcome: Outcome::Failed(error) });
     }
 
-    /// A client reads committed entries.
-    pub(super) fn read(&mut self, request: RequestId, from: Sequence, limits: (u32, u64), context: &mut Context<'_>) {
+    /// A client reads entries.
+    pub(super) fn read(&mut self, read: ClientRead, from: Sequence, limits: (u32, u64), context: &mut Context<'_>) {
+        let ClientRead { request, until } = read;
         let fail = |error| Action::Reply { request, outcome: Outcome::Failed(error) };
         if let Part::Stopped(reason) = &self.part {
             context.push(fail(AppendError::Stopped(reason.clone())));
             return;
         }
-        let (from, commit) = (from.max(Sequence(1)), self.readable());
+        let (from, commit) = (from.max(Sequence(1)), self.readable(until));
         let limits =
             (limits.0.clamp(1, context.config.batch_entries.max(10_000)), limits.1.min(context.config.window_bytes));
         if from > commit {
@@ -51,11 +52,11 @@ impl ReplicationState {
             return;
         }
         // Clients' reads have even numbers, those for replicas odd ones.
-        let read = ReadId(self.read_counter * 2);
+        let number = ReadId(self.read_counter * 2);
         self.read_counter += 1;
-        self.reads.push((read, request));
+        self.reads.push((number, read));
         let (entries_max, bytes_max) = limits;
-        context.push(Action::WalRead { space: self.space, read, from, entries_max, bytes_max });
+        context.push(Action::WalRead { space: self.space, read: number, from, entries_max, bytes_max });
     }
 
     /// A client wants to know what became of an append, and waits for it until `deadline`.
@@ -120,7 +121,7 @@ impl ReplicationState {
     /// The node shuts down: reads and waits under way fail.
     pub(super) fn release_reads(&mut self, context: &mut Context<'_>) {
         self.waits.fail(&AppendError::Shutdown, context);
-        for (_, request) in self.reads.drain(..) {
+        for (_, ClientRead { request, .. }) in self.reads.drain(..) {
             let outcome = Outcome::Failed(AppendError::Shutdown);
             context.push(Action::Reply { request, outcome });
         }
@@ -162,7 +163,7 @@ impl ReplicationState {
             end: self.log.end().sequence,
             durable: self.log.durable(),
             commit: self.commit,
-            applied: self.engine.unwrap_or_else(|| self.readable()),
+            applied: self.engine.unwrap_or_else(|| self.readable(ReadUntil::Commit)),
             waiting,
             replicas,
         }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use crate::types::message::{CloseReason, Echo, Heartbeat, Message, SpaceCommit};
-use crate::types::{LinkId, NodeId, SpaceId, Time};
+use crate::types::{LinkId, NodeId, Sequence, SpaceId, Time};
 use crate::wire::HEARTBEAT_COMMITS_MAX;
 
 use super::action::{Action, Actions, AppendError, Outcome};
@@ -13,7 +13,7 @@ use super::config::{ConfigError, ReplicationConfig};
 use super::context::Context;
 use super::event::{Append, Command, Event};
 use super::link::{Change, Links, Received};
-use super::state::{Part, ReplicationState};
+use super::state::{ClientRead, Part, ReadUntil, ReplicationState};
 use super::status::{NodeStatus, SpaceStatus};
 use super::timer::Wakes;
 
@@ -231,12 +231,12 @@ impl ReplicationCoordinator {
     fn command(&mut self, now: Time, command: Command, actions: &mut Actions) {
         match command {
             Command::Read { space, request, from, entries_max, bytes_max } => {
-                let limits = (entries_max, bytes_max);
-                let done = self.with(now, space, actions, |state, context| state.read(request, from, limits, context));
-                if done.is_none() {
-                    let outcome = Outcome::Failed(AppendError::UnknownSpace { space });
-                    actions.push(Action::Reply { request, outcome });
-                }
+                let read = ClientRead { request, until: ReadUntil::Commit };
+                self.read(now, space, read, from, (entries_max, bytes_max), actions);
+            }
+            Command::ReadDurable { space, request, from, entries_max, bytes_max } => {
+                let read = ClientRead { request, until: ReadUntil::Durable };
+                self.read(now, space, read, from, (entries_max, bytes_max), actions);
             }
             Command::WaitFor { space, request, token, timeout } => {
                 let deadline = now + timeout;
@@ -256,6 +256,22 @@ impl ReplicationCoordinator {
             Command::Shutdown => {
                 self.shutdown.get_or_insert(now + self.config.shutdown_drain);
             }
+        }
+    }
+
+    fn read(
+        &mut self,
+        now: Time,
+        space: SpaceId,
+        read: ClientRead,
+        from: Sequence,
+        limits: (u32, u64),
+        actions: &mut Actions,
+    ) {
+        let done = self.with(now, space, actions, |state, context| state.read(read, from, limits, context));
+        if done.is_none() {
+            let outcome = Outcome::Failed(AppendError::UnknownSpace { space });
+            actions.push(Action::Reply { request: read.request, outcome });
         }
     }
 
@@ -336,7 +352,7 @@ impl ReplicationCoordinator {
 fn answer_late(event: &Event, actions: &mut Actions) {
     let request = if let Event::Append(append) = event {
         append.request
-    } else if let Event::Command(Command::Read { request, .. }) = event {
+    } else if let Event::Command(Command::Read { request, .. } | Command::ReadDurable { request, .. }) = event {
         *request
     } else {
         return;

@@ -161,6 +161,19 @@ pub enum Command {
         /// How many bytes at most (one entry comes however large it is).
         bytes_max: u64,
     },
+    /// Read entries that are durable here, committed or not: for engines that apply on append.
+    ReadDurable {
+        /// The space.
+        space: SpaceId,
+        /// Named by the reply.
+        request: RequestId,
+        /// The first sequence; 0 is taken as 1.
+        from: Sequence,
+        /// How many entries at most.
+        entries_max: u32,
+        /// How many bytes at most (one entry comes however large it is).
+        bytes_max: u64,
+    },
     /// Say what became of an append, once it is committed or lost, or when the time is over.
     WaitFor {
         /// The space.
@@ -285,6 +298,9 @@ impl fmt::Display for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { space, request, from, .. } => write!(formatter, "{space} Read {request} from {from}"),
+            Self::ReadDurable { space, request, from, .. } => {
+                write!(formatter, "{space} ReadDurable {request} from {from}")
+            }
             Self::WaitFor { request, token, .. } => write!(formatter, "{token} WaitFor {request}"),
             Self::PauseReplica { space, replica } => write!(formatter, "{space} PauseReplica {replica}"),
             Self::ResumeReplica { space, replica } => write!(formatter, "{space} ResumeReplica {replica}"),

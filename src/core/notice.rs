@@ -115,6 +115,15 @@ pub enum Notice {
         /// Why.
         reason: StopReason,
     },
+    /// The engine here failed to apply an entry. Nothing more is applied until the node starts again; the log goes on.
+    ApplyFailed {
+        /// The space.
+        space: SpaceId,
+        /// The entry.
+        at: Sequence,
+        /// What the engine said.
+        reason: String,
+    },
     /// A replica refused what no retry can mend.
     ReplicaDiverged {
         /// The space.
@@ -198,6 +207,7 @@ impl fmt::Display for Notice {
                 write!(formatter, "{peer} breaker closed")
             }
             Self::SpaceStopped { space, reason } => write!(formatter, "{space} stopped: {reason}"),
+            Self::ApplyFailed { space, at, reason } => write!(formatter, "{space} applying {at} failed: {reason}"),
             Self::ReplicaDiverged { space, replica, at } => write!(formatter, "{space} {replica} diverged at {at}"),
         }
     }

@@ -34,14 +34,30 @@ pub struct ReplicationState {
     pub(super) promise_saved: Epoch,
     pub(super) commit: Sequence,
     pub(super) part: Part,
-    /// Reads under way for clients, the committed end that each was given, in the order of their numbers.
-    pub(super) reads: Vec<(ReadId, RequestId)>,
+    /// Reads under way for clients, in the order of their numbers.
+    pub(super) reads: Vec<(ReadId, ClientRead)>,
     pub(super) read_counter: u64,
     pub(super) waits: TokenWaits,
     /// What the engine applied; `None` where no engine tells.
     pub(super) engine: Option<Sequence>,
     /// Where the space stands in the coordinator's index of deadlines.
     pub(super) indexed: Option<Time>,
+}
+
+/// A read of a client.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(super) struct ClientRead {
+    pub(super) request: RequestId,
+    pub(super) until: ReadUntil,
+}
+
+/// How far a client may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum ReadUntil {
+    /// What is committed, and durable here.
+    Commit,
+    /// What is durable here.
+    Durable,
 }
 
 /// What this node is in a space.
@@ -305,8 +321,8 @@ impl ReplicationState {
     /// Entries were read.
     pub(super) fn wal_read(&mut self, read: ReadId, entries: Vec<Entry>, context: &mut Context<'_>) {
         if let Some(index) = self.reads.iter().position(|(id, _)| *id == read) {
-            let (_, request) = self.reads.remove(index);
-            let commit = self.readable();
+            let (_, ClientRead { request, until }) = self.reads.remove(index);
+            let commit = self.readable(until);
             let entries = entries.into_iter().take_while(|entry| entry.header.sequence() <= commit).collect();
             context.push(Action::Reply { request, outcome: Outcome::Entries { entries, commit } });
         } else if let Part::Primary(primary) = &mut self.part {
@@ -314,9 +330,12 @@ impl ReplicationState {
         }
     }
 
-    /// The last entry that a client may read: committed, and written here.
-    pub(super) fn readable(&self) -> Sequence {
-        self.commit.min(self.log.durable())
+    /// The last entry that a client may read.
+    pub(super) fn readable(&self, until: ReadUntil) -> Sequence {
+        match until {
+            ReadUntil::Commit => self.commit.min(self.log.durable()),
+            ReadUntil::Durable => self.log.durable(),
+        }
     }
 
     /// The storage failed: nothing more is acknowledged.
@@ -339,7 +358,7 @@ impl ReplicationState {
         if let Part::Primary(mut primary) = part {
             primary.dismiss(first_unwritten, &reason, &self.log, context);
         }
-        for (_, request) in self.reads.drain(..) {
+        for (_, ClientRead { request, .. }) in self.reads.drain(..) {
             let outcome = Outcome::Failed(super::AppendError::Stopped(reason.clone()));
             context.push(Action::Reply { request, outcome });
         }

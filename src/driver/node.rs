@@ -4,6 +4,7 @@ use ::core::net::SocketAddr;
 use ::core::time::Duration;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::io;
 
@@ -20,8 +21,15 @@ use super::host::{Host, LinkOptions};
 use super::limits::{APPENDS_PER_REQUEST, NOTICES_MAX, REQUESTS_PER_TURN, link_bytes_max, wal_requests_max};
 use super::notice_log::NoticeLog;
 use super::shell::{Shell, ShellParts, accept_links};
+use super::space_watch::{Reach, RoleState, SpaceView, SpaceWatches};
 use super::wal_job::wal_job;
 use super::wal_worker::{StorageOptions, WalWorker};
+
+#[cfg(feature = "tokio")]
+mod weak;
+
+#[cfg(feature = "tokio")]
+pub(super) use weak::WeakNodeHandle;
 
 /// What a node is started with.
 #[derive(Debug, Clone)]
@@ -170,6 +178,7 @@ pub struct NodeHandle {
     notices: broadcast::WeakSender<Notice>,
     life: watch::Receiver<Life>,
     address: SocketAddr,
+    views: Arc<BTreeMap<SpaceId, SpaceView>>,
 }
 
 /// Starts a node: opens its storage, listens, and lets it run.
@@ -201,11 +210,12 @@ pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle,
     let (notices, _) = broadcast::channel(NOTICES_MAX);
     let (living, life) = watch::channel(Life::Running);
     let weak_notices = notices.downgrade();
+    let (watches, views) = SpaceWatches::new(replication.node, &opened.events);
     let link_options = LinkOptions { keepalive: replication.pool.keepalive };
     let (accepting, accepted) = mpsc::channel(1);
     let accept_task = host.spawn(accept_links(host.clone(), listener, link_options, accepting));
     let shell = Shell::new(ShellParts {
-        notices: NoticeLog::new(replication.node, names.iter().cloned(), notices),
+        notices: NoticeLog::new(replication.node, names.iter().cloned(), notices, watches),
         host: host.clone(),
         peers,
         link_options,
@@ -217,7 +227,7 @@ pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle,
         requests: asked,
     });
     H::detach(host.spawn(shell.run(opened.events, living)));
-    Ok(NodeHandle { requests, notices: weak_notices, life, address })
+    Ok(NodeHandle { requests, notices: weak_notices, life, address, views })
 }
 
 fn check(options: &NodeOptions) -> Result<(), StartError> {
@@ -289,7 +299,25 @@ impl NodeHandle {
         let _ = self.requests.send(Request::Applied { space, sequence }).await;
     }
 
-    /// Neither command changes anything, so one that was not answered may as well not have been asked.
+    /// How far a space has come here: always the latest. It ends with the node. `None` where the space is not open here.
+    #[must_use]
+    pub fn reach(&self, space: SpaceId) -> Option<watch::Receiver<Reach>> {
+        self.views.get(&space).map(|view| view.reach.clone())
+    }
+
+    /// The node's part in a space: always the latest. It ends with the node. `None` where the space is not open here.
+    #[must_use]
+    pub fn role(&self, space: SpaceId) -> Option<watch::Receiver<RoleState>> {
+        self.views.get(&space).map(|view| view.role.clone())
+    }
+
+    /// Reads entries that are durable here, committed or not: for engines that apply on append. Otherwise as
+    /// [`NodeHandle::read`].
+    pub async fn read_durable(&self, space: SpaceId, from: Sequence, entries_max: u32, bytes_max: u64) -> Outcome {
+        self.ask(Command::ReadDurable { space, request: UNNUMBERED, from, entries_max, bytes_max }).await
+    }
+
+    /// None of these commands changes anything, so one that was not answered may as well not have been asked.
     async fn ask(&self, command: Command) -> Outcome {
         let shutdown = Outcome::Failed(AppendError::Shutdown);
         let (reply, answer) = oneshot::channel();

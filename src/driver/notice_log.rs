@@ -8,11 +8,12 @@ use std::io;
 use tokio::sync::broadcast;
 use tracing::Level;
 
-use crate::core::{Notice, ReplicaStatus};
+use crate::core::{Event, Notice, ReplicaStatus};
 use crate::types::message::CloseReason;
 use crate::types::{NodeId, SpaceName, Time};
 
 use super::NodeError;
+use super::space_watch::SpaceWatches;
 
 /// Tells notices to those who subscribed and to the log.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct NoticeLog {
     /// Names by the printed form of their ids.
     names: BTreeMap<String, SpaceName>,
     subscribers: broadcast::Sender<Notice>,
+    watches: SpaceWatches,
 }
 
 impl NoticeLog {
@@ -29,9 +31,10 @@ impl NoticeLog {
         node: NodeId,
         spaces: impl Iterator<Item = SpaceName>,
         subscribers: broadcast::Sender<Notice>,
+        watches: SpaceWatches,
     ) -> Self {
         let names = spaces.map(|name| (name.id().to_string(), name)).collect();
-        Self { node, names, subscribers }
+        Self { node, names, subscribers, watches }
     }
 
     /// Tells a notice.
@@ -45,8 +48,15 @@ impl NoticeLog {
             Level::DEBUG => tracing::debug!(target: "engraft::notice", %node, at = %now, "{}", self.line(&notice)),
             Level::TRACE => tracing::trace!(target: "engraft::notice", %node, at = %now, "{}", self.line(&notice)),
         }
+        self.watches.notice(&notice);
         // It fails where nobody has subscribed.
         let _ = self.subscribers.send(notice);
+    }
+
+    /// Takes an event that the core is about to be told.
+    pub(super) fn event(&self, now: Time, event: &Event) {
+        self.trace(now, event);
+        self.watches.event(event);
     }
 
     /// Logs an event or an action, for those who look for a defect.
@@ -108,7 +118,7 @@ fn level(notice: &Notice) -> Level {
             }
         }
         Notice::LinkClosed { reason, .. } => close_level(reason),
-        Notice::SpaceStopped { .. } | Notice::ReplicaDiverged { .. } => Level::ERROR,
+        Notice::SpaceStopped { .. } | Notice::ReplicaDiverged { .. } | Notice::ApplyFailed { .. } => Level::ERROR,
     }
 }
 
@@ -142,7 +152,12 @@ mod tests {
         let orders = SpaceName::new("orders").expect("a name");
         let other = SpaceName::new("other").expect("a name").id();
         let (subscribers, _) = broadcast::channel(1);
-        let log = NoticeLog::new(NodeId(1), ::core::iter::once(orders.clone()), subscribers);
+        let log = NoticeLog::new(
+            NodeId(1),
+            ::core::iter::once(orders.clone()),
+            subscribers,
+            SpaceWatches::new(NodeId(1), &[]).0,
+        );
         let line = format!("{} and {other} and {}; ~é", orders.id(), orders.id());
         assert_eq!(log.line(&line), format!("orders and {other} and orders; ~é"));
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use tokio::sync::oneshot;
 
-use crate::core::Outcome;
+use crate::core::{Command, Outcome};
 use crate::types::RequestId;
 
 /// Answers on their way to those who asked.
@@ -60,6 +60,20 @@ impl ReplyTable {
             // Whoever asked may have gone.
             let _ = group.reply.send(group.outcomes.into_iter().flatten().collect());
         }
+    }
+}
+
+/// The command under this number; the one that it carries is its sender's invention, and might be that of another's.
+pub(super) fn numbered(command: Command, request: RequestId) -> Command {
+    match command {
+        Command::Read { space, request: _, from, entries_max, bytes_max } => {
+            Command::Read { space, request, from, entries_max, bytes_max }
+        }
+        Command::ReadDurable { space, request: _, from, entries_max, bytes_max } => {
+            Command::ReadDurable { space, request, from, entries_max, bytes_max }
+        }
+        Command::WaitFor { space, request: _, token, timeout } => Command::WaitFor { space, request, token, timeout },
+        Command::PauseReplica { .. } | Command::ResumeReplica { .. } | Command::Shutdown => command,
     }
 }
 

@@ -21,7 +21,7 @@ use super::link::LinkEvent;
 use super::link_table::LinkTable;
 use super::node::{AppendRequest, Life, NodeError, Request};
 use super::notice_log::NoticeLog;
-use super::reply::ReplyTable;
+use super::reply::{ReplyTable, numbered};
 use super::wal_job::WalPort;
 use super::wal_worker::WalRequest;
 
@@ -237,7 +237,7 @@ impl<H: Host> Shell<H> {
             if self.halted {
                 return Ok(());
             }
-            self.notices.trace(now, &event);
+            self.notices.event(now, &event);
             self.core.handle(now, event, &mut self.actions);
             let mut actions = mem::take(&mut self.actions);
             for action in actions.drain() {
@@ -298,17 +298,6 @@ impl<H: Host> Shell<H> {
             refuse(request);
         }
         drop(replies);
-    }
-}
-
-/// The command under this number; the one that it carries is its sender's invention, and might be that of another's.
-fn numbered(command: Command, request: RequestId) -> Command {
-    match command {
-        Command::Read { space, request: _, from, entries_max, bytes_max } => {
-            Command::Read { space, request, from, entries_max, bytes_max }
-        }
-        Command::WaitFor { space, request: _, token, timeout } => Command::WaitFor { space, request, token, timeout },
-        Command::PauseReplica { .. } | Command::ResumeReplica { .. } | Command::Shutdown => command,
     }
 }
 

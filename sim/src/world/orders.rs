@@ -143,7 +143,7 @@ impl World<'_> {
                 self.marks.hit(Mark::SpaceStopped);
                 LineKind::Milestone
             }
-            Notice::ReplicaDiverged { .. } => LineKind::Milestone,
+            Notice::ReplicaDiverged { .. } | Notice::ApplyFailed { .. } => LineKind::Milestone,
         };
         if self.trace.is_on() {
             self.note_action(node, kind, || notice.to_string());

@@ -4,7 +4,6 @@ use ::core::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use uuid::Uuid;
 
 use crate::core::ReplicationConfig;
 use crate::driver::config::NodeConfig;
@@ -15,7 +14,7 @@ use crate::wal::{IMPORT_REPORT, ImportError, ImportReport, StdDisk, StorageOpenE
 use super::super::config::OverrideArguments;
 use super::super::exit::{Exit, Failure};
 use super::super::output::print;
-use super::super::serve::boot_id;
+use crate::driver::boot::{boot_id, fresh_incarnation};
 
 /// What to import, and into which node's data directory. The node must not run, and has to be the space's primary.
 #[derive(Debug, Args)]
@@ -137,10 +136,6 @@ fn identity(arguments: &ImportArguments, directory: &Path) -> Result<(ClusterId,
         )));
     };
     Ok((cluster, node))
-}
-
-fn fresh_incarnation() -> Incarnation {
-    Incarnation(*Uuid::new_v4().as_bytes())
 }
 
 /// The report for people.

@@ -1,0 +1,126 @@
+//! How far each space has come and who leads it, for those who want the latest and not every step.
+//!
+//! Notices are a stream that a slow reader falls behind; what stands here is never behind: only the latest value counts.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::core::notice::StopReason;
+use crate::core::{Event, Notice, Role, StorageOperation};
+use crate::types::{Epoch, NodeId, Sequence, SpaceId};
+
+/// How far a space has come on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// The last entry that is durable here.
+    pub durable: Sequence,
+    /// The last entry that this node knows to be committed; it may not be durable here yet.
+    pub commit: Sequence,
+}
+
+impl Reach {
+    /// The last entry that can be read here: committed, and durable here.
+    #[must_use]
+    pub fn readable(self) -> Sequence {
+        self.commit.min(self.durable)
+    }
+}
+
+/// The node's part in a space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleState {
+    /// The role.
+    pub role: Role,
+    /// The epoch in which it holds; [`Epoch::ZERO`] for a replica that has not heard its primary.
+    pub epoch: Epoch,
+    /// Why the space has stopped, where it has.
+    pub stopped: Option<StopReason>,
+}
+
+impl RoleState {
+    /// A number that rises with each primary of the space, where this node is the primary and takes appends.
+    ///
+    /// Whatever the primary writes elsewhere carries it, and whoever takes such writes refuses a lower one than it has seen:
+    /// a primary that was replaced and does not know it yet can do no harm then.
+    #[must_use]
+    pub const fn fencing_token(&self) -> Option<u64> {
+        match self.role {
+            Role::Primary => Some(self.epoch.0),
+            Role::Opening | Role::Replica | Role::Stopped => None,
+        }
+    }
+}
+
+/// What handles see of one space. It ends with the node, and keeps the last value.
+#[derive(Debug, Clone)]
+pub(super) struct SpaceView {
+    pub(super) reach: watch::Receiver<Reach>,
+    pub(super) role: watch::Receiver<RoleState>,
+}
+
+/// The shell's end, for all spaces of a node.
+#[derive(Debug)]
+pub(super) struct SpaceWatches(BTreeMap<SpaceId, (watch::Sender<Reach>, watch::Sender<RoleState>)>);
+
+impl SpaceWatches {
+    /// The spaces as the storage found them, and what handles see of them.
+    pub(super) fn new(node: NodeId, opened: &[Event]) -> (Self, Arc<BTreeMap<SpaceId, SpaceView>>) {
+        let (mut senders, mut views) = (BTreeMap::new(), BTreeMap::new());
+        for (space, reach, role) in opened.iter().filter_map(|event| found(node, event)) {
+            let (reach_sender, reach) = watch::channel(reach);
+            let (role_sender, role) = watch::channel(role);
+            senders.insert(space, (reach_sender, role_sender));
+            views.insert(space, SpaceView { reach, role });
+        }
+        (Self(senders), Arc::new(views))
+    }
+
+    /// Takes what the core is about to be told. Whoever wakes by it asks the shell afterwards, so the core knows by then.
+    pub(super) fn event(&self, event: &Event) {
+        if let Event::WalAppended { space, sequence, .. } = event
+            && let Some((reach, _)) = self.0.get(space)
+        {
+            reach.send_if_modified(|reach| raise(&mut reach.durable, *sequence));
+        }
+    }
+
+    /// Takes what the core tells.
+    pub(super) fn notice(&self, notice: &Notice) {
+        if let Notice::Committed { space, commit } = notice
+            && let Some((reach, _)) = self.0.get(space)
+        {
+            reach.send_if_modified(|reach| raise(&mut reach.commit, *commit));
+        } else if let Notice::RoleChanged { space, role, epoch } = notice
+            && let Some((_, state)) = self.0.get(space)
+        {
+            state.send_modify(|state| (state.role, state.epoch) = (*role, *epoch));
+        } else if let Notice::SpaceStopped { space, reason } = notice
+            && let Some((_, state)) = self.0.get(space)
+        {
+            state.send_modify(|state| (state.role, state.stopped) = (Role::Stopped, Some(reason.clone())));
+        }
+    }
+}
+
+fn raise(place: &mut Sequence, to: Sequence) -> bool {
+    let rises = to > *place;
+    *place = to.max(*place);
+    rises
+}
+
+/// A space as its storage found it, before the core has said anything.
+fn found(node: NodeId, event: &Event) -> Option<(SpaceId, Reach, RoleState)> {
+    if let Event::SpaceOpened(opened) = event {
+        let role = if opened.config.primary == node { Role::Opening } else { Role::Replica };
+        let reach = Reach { durable: opened.end.sequence, commit: Sequence::ZERO };
+        return Some((opened.name.id(), reach, RoleState { role, epoch: Epoch::ZERO, stopped: None }));
+    }
+    if let Event::SpaceOpenFailed { name, error, .. } = event {
+        let stopped = StopReason::Storage { operation: StorageOperation::Open, error: error.clone() };
+        let role = RoleState { role: Role::Stopped, epoch: Epoch::ZERO, stopped: Some(stopped) };
+        return Some((name.id(), Reach::default(), role));
+    }
+    None
+}
