@@ -10,6 +10,7 @@ mod appending;
 mod catching_up;
 mod chaos;
 mod checks;
+mod clients;
 mod forge;
 mod hostile;
 mod linking;

@@ -5,14 +5,13 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use engraft::core::{
-    Ack, Action, Actions, Append, Command, Event, Notice, Outcome, ReplicationConfig, ReplicationCoordinator,
-    SpaceConfig, SpaceOpened, SpaceStatus,
+    Ack, Action, Actions, Event, Notice, Outcome, ReplicationConfig, ReplicationCoordinator, SpaceConfig, SpaceOpened,
 };
 use engraft::types::entry::chain_start;
 use engraft::types::message::CloseReason;
 use engraft::types::{
-    ClusterId, Control, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId,
-    Sequence, SpaceId, SpaceName, Time, Token, WalEntryType,
+    ClusterId, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId, Sequence,
+    SpaceId, SpaceName, Time, Token,
 };
 use engraft::wire::WriteBuffer;
 
@@ -79,7 +78,7 @@ pub(super) struct Rig {
     pub(super) levels: BTreeMap<RequestId, Ack>,
     /// What was answered as appended, by any primary.
     pub(super) answered: Vec<Token>,
-    requests: u64,
+    pub(super) requests: u64,
 }
 
 pub(super) fn space() -> SpaceId {
@@ -189,56 +188,6 @@ impl Rig {
         }
         self.away.insert(node, state.log.clone());
         (state.log, state.promise)
-    }
-
-    pub(super) fn append(&mut self, node: NodeId, ack: Ack, payload: &'static [u8]) -> RequestId {
-        self.requests += 1;
-        let request = RequestId(self.requests);
-        self.levels.insert(request, ack);
-        let append = Append {
-            space: space(),
-            request,
-            payload: Bytes::from_static(payload),
-            entry_type: WalEntryType::EpisodeStore,
-            control: Control::user(),
-            timestamp: 0,
-            ack: Some(ack),
-            timeout: None,
-        };
-        self.event(node, Event::Append(append));
-        request
-    }
-
-    pub(super) fn read(&mut self, node: NodeId, from: Sequence) -> RequestId {
-        self.requests += 1;
-        let request = RequestId(self.requests);
-        let read = Command::Read { space: space(), request, from, entries_max: 10_000, bytes_max: 1 << 24 };
-        self.event(node, Event::Command(read));
-        request
-    }
-
-    pub(super) fn wait_for(&mut self, node: NodeId, token: Token, timeout: Duration) -> RequestId {
-        self.requests += 1;
-        let request = RequestId(self.requests);
-        self.event(node, Event::Command(Command::WaitFor { space: space(), request, token, timeout }));
-        request
-    }
-
-    pub(super) fn reply(&self, node: NodeId, request: RequestId) -> Option<&Outcome> {
-        self.nodes[&node].replies.get(&request)
-    }
-
-    pub(super) fn status(&self, node: NodeId) -> SpaceStatus {
-        self.nodes[&node].core.status(self.now).spaces.remove(0)
-    }
-
-    pub(super) fn notices(&self, node: NodeId) -> Vec<String> {
-        self.nodes[&node].notices.iter().map(ToString::to_string).collect()
-    }
-
-    /// How many messages `from` sent whose line begins with `what`.
-    pub(super) fn sent(&self, from: NodeId, what: &str) -> usize {
-        self.sent.iter().filter(|(node, line)| *node == from && line.starts_with(what)).count()
     }
 
     /// Delivers and does whatever is possible without time passing.
