@@ -18,6 +18,8 @@ mod driver;
 #[cfg(all(feature = "cli", not(madsim)))]
 mod process;
 #[cfg(not(madsim))]
+mod simulation;
+#[cfg(not(madsim))]
 mod story;
 #[cfg(not(madsim))]
 mod tidy;

@@ -48,6 +48,9 @@ pub mod purpose {
     /// Which byte rots; subject: the fault.
     pub const ROT: u64 = 0x217;
 
+    /// Whether a power failure waits for the moment when it hurts; subject: the node.
+    pub const POWER: u64 = 0x218;
+
     /// The size of a payload; subject: the load.
     pub const PAYLOAD_SIZE: u64 = 0x300;
     /// The level of an append where it is mixed; subject: the load.

@@ -13,6 +13,7 @@ pub mod minimise;
 pub mod render;
 pub mod run;
 pub mod scenario;
+pub mod sweep;
 pub mod trace;
 
 mod check;

@@ -53,6 +53,8 @@ pub(crate) struct Stream {
     pub(crate) planned: bool,
     /// Whether a delivery met a partition and waits for its end.
     pub(crate) stalled: bool,
+    /// Whether bytes went to a machine that is off: they are sent again until it answers.
+    pub(crate) unanswered: bool,
 }
 
 /// Bytes that arrive together; none for the end of the stream.

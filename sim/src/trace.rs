@@ -14,6 +14,8 @@ pub enum Subject {
     Node(NodeId),
     /// A client's, by the place of its load.
     Client(usize),
+    /// The simulator's own client, which looks whether a healed space commits.
+    Probe,
 }
 
 impl fmt::Display for Subject {
@@ -22,6 +24,7 @@ impl fmt::Display for Subject {
             Self::World => formatter.write_str("--"),
             Self::Node(node) => node.fmt(formatter),
             Self::Client(load) => write!(formatter, "c{}", load + 1),
+            Self::Probe => formatter.write_str("pr"),
         }
     }
 }

@@ -89,6 +89,8 @@ struct Node {
     completions: VecDeque<Event>,
     old_completion: Option<Event>,
     crashes: u64,
+    /// Whether the power fails at the next moment between a write and its sync.
+    doomed: bool,
     /// When its timer fired last, on its own clock, and how often since then.
     woken: Time,
     wakes_now: u32,

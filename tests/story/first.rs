@@ -1,40 +1,43 @@
-//! The two stories of the original plan.
+//! The two stories of the original plan, and the steady state.
 
-use engraft::types::{NodeId, SpaceName};
-use engraft_sim::scenario::{Fault, FaultKind, Load, LoadAck, Scenario};
-use engraft_sim::{Watch, render, run};
+use engraft::types::NodeId;
+use engraft_sim::Scenario;
+use engraft_sim::scenario::{Fault, FaultKind, LoadAck};
 
-use crate::support;
-
-/// Runs a scenario, holds its story against the snapshot, and wants every check to hold.
-pub(super) fn story(name: &str, scenario: &Scenario) {
-    let report = run(scenario, Watch { trace: true }).expect("a scenario that can be run");
-    let text = render::story(scenario, &report, render::MILESTONES);
-    assert_eq!(report.violation, None, "{text}");
-    support::snapshot("story", name, &text);
-}
-
-pub(super) fn load(entries: u64) -> Load {
-    Load {
-        at_us: 100_000,
-        space: SpaceName::new("orders").expect("a name"),
-        to: None,
-        entries,
-        burst: 10,
-        every_us: 1_000,
-        in_flight: 1_000,
-        bytes_min: 64,
-        bytes_max: 64,
-        ack: LoadAck::Local,
-        timeout_us: None,
-        reads_permille: 0,
-    }
-}
+use super::story;
+use crate::support::load;
 
 #[test]
 fn a_hundred_entries_reach_the_replica() {
     let mut scenario = Scenario::quiet("A hundred entries reach the replica", 1, 2);
-    scenario.about = "The primary appends 100 entries; its one replica has all of them when all is quiet.".to_owned();
+    scenario.about = "The primary appends 100 entries; its one replica has all of them.".to_owned();
     scenario.loads.push(load(100));
     story("a_hundred_entries_reach_the_replica", &scenario);
+}
+
+#[test]
+fn a_paused_replica_gets_everything_after_it_is_resumed() {
+    let mut scenario = Scenario::quiet("A paused replica gets everything after it is resumed", 2, 2);
+    scenario.about = "1,000 entries; the operator pauses the replica; 1,000 more; the replica is resumed.\n\
+                      All 2,000 are there."
+        .to_owned();
+    scenario.phases.chaos_us = 2_000_000;
+    scenario.loads.push(load(1_000));
+    let mut more = load(1_000);
+    more.at_us = 600_000;
+    scenario.loads.push(more);
+    scenario.faults.push(Fault::new(500_000, FaultKind::PauseReplica, NodeId(1)).with(NodeId(2)).lasting(900_000));
+    story("a_paused_replica_gets_everything_after_it_is_resumed", &scenario);
+}
+
+#[test]
+fn steady_state() {
+    let mut scenario = Scenario::quiet("Steady state", 3, 3);
+    scenario.about = "Three nodes and nothing goes wrong.\n\
+                      Appends are answered at each level; both replicas follow within a millisecond or two."
+        .to_owned();
+    let mut mixed = load(300);
+    mixed.ack = LoadAck::Mixed;
+    scenario.loads.push(mixed);
+    story("steady_state", &scenario);
 }

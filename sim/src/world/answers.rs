@@ -37,7 +37,8 @@ impl World<'_> {
         let outcome = changed.as_ref().unwrap_or(outcome);
         let asked = &self.operations[operation];
         self.checks.replied(node, asked, outcome);
-        let client = Subject::Client(asked.load);
+        let probes = asked.load >= self.scenario.loads.len();
+        let client = if probes { Subject::Probe } else { Subject::Client(asked.load) };
         if self.trace.is_on() {
             let level = asked.level;
             let reads = asked.reads;

@@ -13,6 +13,9 @@ use crate::queue::{NodeIndex, Occurrence};
 use crate::run::ClientRow;
 use crate::scenario::{Load, LoadAck, Scenario};
 
+/// How long a client waits at least after it was refused.
+const REFUSED_WAIT_US: u64 = 20_000;
+
 /// A client as it goes along.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -25,6 +28,8 @@ pub(super) struct Client {
     asked: u64,
     waiting: u64,
     planned: bool,
+    /// Whether something was refused since the last burst: the next one waits longer.
+    refused: bool,
     pub(super) row: ClientRow,
 }
 
@@ -41,6 +46,7 @@ impl Client {
             asked: 0,
             waiting: 0,
             planned: true,
+            refused: false,
             row: ClientRow::default(),
         }
     }
@@ -84,7 +90,8 @@ impl World<'_> {
         let every = client.load.every_us;
         let wait =
             every / 2 + draw_below(self.scenario.seed, purpose::CLIENT_WAIT, load as u64, client.asked, every + 1);
-        // A refused client that comes back at once would ask at the same moment for ever.
+        // A refused client that came back at once would ask for ever and be told the same.
+        let wait = if core::mem::take(&mut client.refused) { wait.max(REFUSED_WAIT_US) } else { wait };
         let at = Time(self.now.0 + wait.max(1));
         self.queue.push(at, Occurrence::Burst { load });
     }
@@ -187,6 +194,7 @@ impl World<'_> {
         let probes = load >= self.scenario.loads.len() && state != OperationState::Done;
         if then == Then::AskAgain || probes {
             client.left += 1;
+            client.refused = true;
         }
         if !self.closing_time || load >= self.scenario.loads.len() {
             self.plan_burst(load);

@@ -132,6 +132,7 @@ impl World<'_> {
             }
             FaultKind::Crash | FaultKind::Power | FaultKind::Shutdown | FaultKind::Wipe => {
                 self.nodes[node].down = self.nodes[node].down.saturating_sub(1);
+                self.nodes[node].doomed = false;
                 if self.nodes[node].down == 0 {
                     // A shutdown that is still under way is cut short.
                     self.die(node, false);
@@ -207,7 +208,7 @@ impl World<'_> {
     fn go_down(&mut self, node: NodeIndex, kind: FaultKind) {
         self.nodes[node].down += 1;
         match kind {
-            FaultKind::Power => self.die(node, true),
+            FaultKind::Power => self.lose_power(node),
             FaultKind::Wipe => self.wipe(node),
             FaultKind::Shutdown => {
                 if let Some(process) = &mut self.nodes[node].process {
@@ -216,6 +217,17 @@ impl World<'_> {
                 }
             }
             _ => self.die(node, false),
+        }
+    }
+
+    /// Half of all power failures wait for the next moment between a write and its sync: that is where they hurt.
+    fn lose_power(&mut self, node: NodeIndex) {
+        let at = &self.nodes[node];
+        let aimed = draw(self.scenario.seed, purpose::POWER, node as u64, at.crashes).is_multiple_of(2);
+        if aimed && !at.disk.has_unsynced() && at.process.is_some() {
+            self.nodes[node].doomed = true;
+        } else {
+            self.die(node, true);
         }
     }
 

@@ -248,8 +248,24 @@ impl World<'_> {
         stream.waiting.clear();
         stream.waiting_bytes = 0;
         let machine_is_off = self.nodes[end.node].process.is_none() && self.nodes[end.node].silent;
-        if !end.silent && !machine_is_off {
+        if machine_is_off {
+            self.net.links[link as usize].ways[way.index()].unanswered = true;
+        } else if !end.silent {
             self.send_reset(link, way);
+        }
+    }
+
+    /// A machine is back: what was sent to it meanwhile is sent again, and is answered by a reset.
+    pub(super) fn answer_with_resets(&mut self, node: NodeIndex) {
+        for index in 0..self.net.links.len() {
+            let link = u32::try_from(index).unwrap_or(u32::MAX);
+            for way in [Way::Out, Way::Back] {
+                let to_node = self.net.route(link, way).1 == node;
+                let stream = &mut self.net.links[index].ways[way.index()];
+                if to_node && core::mem::take(&mut stream.unanswered) {
+                    self.send_reset(link, way);
+                }
+            }
         }
     }
 

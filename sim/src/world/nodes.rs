@@ -48,6 +48,7 @@ impl Node {
             completions: VecDeque::new(),
             old_completion: None,
             crashes: 0,
+            doomed: false,
             woken: Time::ZERO,
             wakes_now: 0,
             left: vec![(Sequence::ZERO, Sequence::ZERO); scenario.spaces.len()],
@@ -66,6 +67,8 @@ impl World<'_> {
         at.silent = false;
         at.clock = Clock::new(self.now, Time(at.offset_us), at.clock.drift_ppm());
         self.bugs.before_opening(node, &at.disk);
+        self.answer_with_resets(node);
+        let at = &mut self.nodes[node];
         let syncs_failed = at.disk.syncs_failed();
         let opened = storage::open(self.scenario, at.id, &at.disk, at.disks, at.boot);
         self.checks.disk_changed(node, &at.disk);
@@ -200,6 +203,10 @@ impl World<'_> {
         };
         process.step = next;
         self.checks.disk_changed(node, &self.nodes[node].disk);
+        if self.nodes[node].doomed && step == StorageStep::Write && self.nodes[node].disk.has_unsynced() {
+            self.die(node, true);
+            return;
+        }
         if let Some(next) = next {
             self.push_step(node, next);
         }
@@ -246,6 +253,7 @@ impl World<'_> {
         drop(process.wal);
         let at = &mut self.nodes[node];
         at.crashes += 1;
+        at.doomed = false;
         at.silent = power;
         if power {
             at.boot += 1;

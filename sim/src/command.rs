@@ -1,0 +1,228 @@
+//! The commands. Results go to stdout, progress and reasons to stderr.
+//!
+//! Exit codes: 0 nothing is broken, 1 an invariant is, 2 the command line is wrong, 3 a scenario cannot be run.
+
+mod interrupt;
+mod output;
+mod seeds;
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use engraft_sim::minimise::minimise;
+use engraft_sim::sweep::{SweepPlan, sweep};
+use engraft_sim::{Scenario, Watch, render, run};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use seeds::Seeds;
+
+/// How long a minimising goes on that `sweep` begins.
+const MINIMISE_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Parser)]
+#[command(name = "engraft-sim", version, about = "Every fault from a seed")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the scenario of a seed, or of a file.
+    Run {
+        /// The seed.
+        #[arg(long, required_unless_present = "file", conflicts_with = "file")]
+        seed: Option<u64>,
+        /// The scenario file.
+        file: Option<PathBuf>,
+        /// Print every event.
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Run many seeds until one breaks something, and minimise that one.
+    Sweep {
+        /// Which seeds, as `A..B`; from 0 without an end where it is not given.
+        #[arg(long)]
+        seeds: Option<Seeds>,
+        /// For how many minutes at most.
+        #[arg(long)]
+        minutes: Option<f64>,
+        /// How many at once; as many as there are processors where it is not given.
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Where the minimised scenario is written.
+        #[arg(long, default_value = "tests/scenarios")]
+        directory: PathBuf,
+    },
+    /// Take out of a failing scenario whatever the failure does not need.
+    Minimise {
+        /// The scenario file, or `seed:N`.
+        file: String,
+        /// For how many seconds at most.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Where the result is written; stdout where it is not given.
+        #[arg(long)]
+        to: Option<PathBuf>,
+    },
+    /// Print a scenario: what is built, what is asked, what goes wrong.
+    Show {
+        /// The scenario file, or `seed:N`.
+        file: String,
+    },
+}
+
+/// Why a command came to nothing.
+enum Failure {
+    Broken,
+    Scenario(String),
+}
+
+pub(crate) fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    let json = line.json;
+    let done = match line.command {
+        Command::Run { seed, file, trace } => command_run(seed, file.as_deref(), trace, json),
+        Command::Sweep { seeds, minutes, jobs, directory } => command_sweep(seeds, minutes, jobs, &directory, json),
+        Command::Minimise { file, seconds, to } => command_minimise(&file, seconds, to.as_deref(), json),
+        Command::Show { file } => load(&file).map(|scenario| output::show(&scenario, json)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Broken) => ExitCode::from(1),
+        Err(Failure::Scenario(words)) => {
+            eprintln!("{words}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn load(file: &str) -> Result<Scenario, Failure> {
+    if let Some(seed) = file.strip_prefix("seed:") {
+        let seed = seed.parse().map_err(|_| Failure::Scenario(format!("{file}: expected a number behind `seed:`")))?;
+        return Ok(Scenario::swarm(seed));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::Scenario(format!("{file}: {error}")))?;
+    Scenario::parse(&text).map_err(|error| Failure::Scenario(format!("{file}: {error}")))
+}
+
+fn command_run(seed: Option<u64>, file: Option<&Path>, trace: bool, json: bool) -> Result<(), Failure> {
+    let scenario = match (seed, file) {
+        (Some(seed), _) => Scenario::swarm(seed),
+        (None, Some(file)) => load(&file.to_string_lossy())?,
+        (None, None) => return Err(Failure::Scenario("give `--seed N` or a scenario file".to_owned())),
+    };
+    let report = run(&scenario, Watch { trace: true }).map_err(|error| Failure::Scenario(error.to_string()))?;
+    if json {
+        println!("{}", output::report(&scenario, &report));
+    } else {
+        let (kinds, fold) = if trace { (render::EVERYTHING, false) } else { (render::MILESTONES, true) };
+        print!(
+            "{}\n{}\n{}",
+            render::header(&scenario),
+            render::lines(&report.lines, kinds, fold),
+            render::table(&report)
+        );
+        println!("{} events, digest {:016x}", report.events, report.digest);
+    }
+    if report.violation.is_some() { Err(Failure::Broken) } else { Ok(()) }
+}
+
+fn command_sweep(
+    seeds: Option<Seeds>,
+    minutes: Option<f64>,
+    jobs: Option<usize>,
+    directory: &Path,
+    json: bool,
+) -> Result<(), Failure> {
+    let seeds = seeds.unwrap_or(Seeds { from: 0, to: u64::MAX });
+    let time_max = match minutes {
+        Some(minutes) => Some(
+            Duration::try_from_secs_f64(minutes * 60.0)
+                .map_err(|error| Failure::Scenario(format!("--minutes {minutes}: {error}")))?,
+        ),
+        None => None,
+    };
+    let jobs = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, core::num::NonZero::get));
+    let plan = SweepPlan { from: seeds.from, to: seeds.to, time_max, jobs };
+    let stop = interrupt::flag();
+    let bar = bar(&plan);
+    let swept = sweep(&plan, Scenario::swarm, &stop, |_, events| {
+        bar.inc(1);
+        let _ = events;
+    })
+    .map_err(|error| Failure::Scenario(error.to_string()))?;
+    bar.finish_and_clear();
+    if json {
+        println!("{}", output::sweep(&swept));
+    } else {
+        print!("{}", output::sweep_table(&swept));
+    }
+    if stop.load(core::sync::atomic::Ordering::Relaxed) {
+        eprintln!("interrupted; go on with: cargo sim sweep --seeds {}..", swept.next_seed);
+    }
+    let Some((seed, violation)) = &swept.violation else { return Ok(()) };
+    eprintln!("seed {seed}: {violation}");
+    eprintln!("replay it: cargo sim run --seed {seed}");
+    if let Some(small) = minimise(&Scenario::swarm(*seed), MINIMISE_MAX) {
+        let path = directory.join(format!("{}-seed-{seed}.toml", small.violation.invariant.number().to_lowercase()));
+        eprintln!(
+            "minimised to {} faults and {} loads in {} runs: {}",
+            small.scenario.faults.len(),
+            small.scenario.loads.len(),
+            small.runs,
+            small.violation
+        );
+        match std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, small.scenario.to_text())) {
+            Ok(()) => eprintln!("replay that: cargo sim run {}", path.display()),
+            Err(error) => eprintln!("{}: {error}\n{}", path.display(), small.scenario.to_text()),
+        }
+    }
+    Err(Failure::Broken)
+}
+
+fn bar(plan: &SweepPlan) -> ProgressBar {
+    let style = "{spinner} {pos} of {len} seeds  {per_sec}  {elapsed}";
+    let endless = "{spinner} {pos} seeds  {per_sec}  {elapsed}";
+    let (bar, style) = if plan.to == u64::MAX {
+        (ProgressBar::new_spinner(), endless)
+    } else {
+        (ProgressBar::new(plan.to - plan.from), style)
+    };
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn command_minimise(file: &str, seconds: u64, to: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let scenario = load(file)?;
+    let Some(small) = minimise(&scenario, Duration::from_secs(seconds)) else {
+        return Err(Failure::Scenario(format!("{file}: nothing is broken, so there is nothing to minimise")));
+    };
+    let text = small.scenario.to_text();
+    match to {
+        Some(path) => {
+            std::fs::write(path, &text).map_err(|error| Failure::Scenario(format!("{}: {error}", path.display())))?;
+        }
+        None if !json => print!("{text}"),
+        None => {}
+    }
+    if json {
+        println!("{}", output::minimised(&scenario, &small));
+    } else {
+        eprintln!(
+            "{} faults to {}, {} runs: {}",
+            scenario.faults.len(),
+            small.scenario.faults.len(),
+            small.runs,
+            small.violation
+        );
+    }
+    Ok(())
+}

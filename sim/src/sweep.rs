@@ -1,0 +1,130 @@
+//! Sweeping: many seeds, several at once, until one breaks something.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::check::Violation;
+use crate::mark::Marks;
+use crate::run::{Watch, run};
+use crate::scenario::{Scenario, ScenarioError};
+
+/// Which seeds, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepPlan {
+    /// The first seed.
+    pub from: u64,
+    /// The seed before which it ends.
+    pub to: u64,
+    /// When it ends at the latest.
+    pub time_max: Option<Duration>,
+    /// How many run at once; at least one does.
+    pub jobs: usize,
+}
+
+/// What a sweep has found.
+#[derive(Debug, Clone, Default)]
+pub struct Sweep {
+    /// Seeds that were run.
+    pub seeds: u64,
+    /// Events that cores handled.
+    pub events: u64,
+    /// Microseconds that went by in the worlds.
+    pub simulated_us: u64,
+    /// The rare paths that were taken.
+    pub marks: Marks,
+    /// Seeds in which something unsynced was lost, and in which a fault began during another one.
+    pub seeds_with_loss: u64,
+    /// See `seeds_with_loss`.
+    pub seeds_with_overlap: u64,
+    /// The lowest seed that broke something.
+    pub violation: Option<(u64, Violation)>,
+    /// Where another sweep would go on.
+    pub next_seed: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Runs the scenarios that `make` gives for the seeds, until one breaks something, all were run, the time is up, or
+/// `stop` is set. `tell` hears of each seed that was run, and of its events.
+///
+/// # Errors
+/// The first scenario that cannot be run.
+pub fn sweep(
+    plan: &SweepPlan,
+    make: impl Fn(u64) -> Scenario + Sync,
+    stop: &AtomicBool,
+    tell: impl Fn(u64, u64) + Sync,
+) -> Result<Sweep, ScenarioError> {
+    let began = Instant::now();
+    let next = AtomicU64::new(plan.from);
+    let bound = AtomicU64::new(plan.to);
+    let total = Mutex::new((Sweep::default(), None));
+    let worker = || {
+        let mut own = Sweep::default();
+        let mut refused = None;
+        while !stop.load(Ordering::Relaxed) && plan.time_max.is_none_or(|most| began.elapsed() < most) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= bound.load(Ordering::Relaxed) {
+                break;
+            }
+            match run(&make(seed), Watch::default()) {
+                Ok(report) => {
+                    tell(seed, report.events);
+                    own.take(seed, &report);
+                    if report.violation.is_some() {
+                        // Lower seeds that are under way still count: the lowest one is told, whatever the timing.
+                        bound.fetch_min(seed, Ordering::Relaxed);
+                    }
+                }
+                Err(error) => {
+                    bound.fetch_min(seed, Ordering::Relaxed);
+                    refused = Some(error);
+                }
+            }
+        }
+        let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+        total.0.merge(own);
+        total.1 = total.1.take().or(refused);
+    };
+    thread::scope(|scope| {
+        for _ in 1..plan.jobs.max(1) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let (mut sweep, refused) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+    sweep.next_seed = next.into_inner().min(plan.to);
+    sweep.took = began.elapsed();
+    refused.map_or(Ok(sweep), Err)
+}
+
+impl Sweep {
+    fn take(&mut self, seed: u64, report: &crate::run::Report) {
+        use crate::mark::Mark;
+        self.seeds += 1;
+        self.events += report.events;
+        self.simulated_us += report.ended.0;
+        self.seeds_with_loss += u64::from(report.marks.count(Mark::UnsyncedLost) > 0);
+        self.seeds_with_overlap += u64::from(report.marks.count(Mark::FaultDuringFault) > 0);
+        self.marks.merge(&report.marks);
+        if let Some(violation) = &report.violation {
+            self.violation = Some((seed, violation.clone()));
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.events += other.events;
+        self.simulated_us += other.simulated_us;
+        self.seeds_with_loss += other.seeds_with_loss;
+        self.seeds_with_overlap += other.seeds_with_overlap;
+        self.marks.merge(&other.marks);
+        self.violation = match (self.violation.take(), other.violation) {
+            (Some(one), Some(two)) => Some(if one.0 <= two.0 { one } else { two }),
+            (one, two) => one.or(two),
+        };
+    }
+}

@@ -1,0 +1,6 @@
+//! The simulator itself: seeds, planted bugs, committed scenarios, and that a seed is a run.
+
+mod determinism;
+mod planted;
+mod scenarios;
+mod seeds;
