@@ -10,6 +10,7 @@ mod flips;
 mod import;
 mod kill_disk;
 mod model;
+mod own_wal;
 mod support;
 mod torn;
 mod worker;
