@@ -15,6 +15,7 @@ use engraft::wal::own_wal::{EngineEntry, EngineLink, EngramWal};
 use engraft::wal::{StdDisk, verify};
 
 use super::engram_files::{EngramEntry, segment, two_counters, write_segment};
+use super::kill_disk::KillDisk;
 use super::support::{append, beginning, end_of, epoch, open, options, read_all, same, space};
 
 fn options_over(data: &Path, engine: &Path) -> (StorageOptions, Arc<EngineLink>) {
@@ -159,4 +160,44 @@ fn an_entry_that_the_engine_did_not_report_is_refused() {
         panic!("{events:?}");
     };
     assert!(error.detail.contains("did not report"), "{error}");
+}
+
+#[test]
+fn no_kill_loses_or_repeats_an_entry_of_the_engines() {
+    let (mut before, mut after) = (0, 0);
+    for kill_at in 0.. {
+        let (data, engine) = (tempfile::tempdir().expect("made"), tempfile::tempdir().expect("made"));
+        let all: Vec<_> = (0..30).map(|number| EngramEntry::new(number, 1, vec![1; 36])).collect();
+        write_segment(engine.path(), 1, &all[..10]);
+        let (options, link) = options_over(data.path(), engine.path());
+        let (mut worker, _) = open(StdDisk, &options);
+        let first = take(&mut worker, &link, beginning(), 1);
+        worker.close().expect("a clean stop");
+        let bytes: Vec<u8> = all.iter().flat_map(EngramEntry::bytes).collect();
+        fs::write(engine.path().join(segment(1)), bytes).expect("written");
+
+        let disk = KillDisk::new(Some(kill_at));
+        let mut told = false;
+        if let Ok((mut worker, opened)) = WalWorker::open(disk, &options)
+            && matches!(opened.events.first(), Some(Event::SpaceOpened(_)))
+        {
+            let unread = unread(&link);
+            let entries = entries_of(first.last().expect("some").position(), 2, &unread);
+            link.expect(&unread);
+            told = append(&mut worker, 2, &entries).iter().any(|event| matches!(event, Event::WalAppended { .. }));
+        }
+        let (mut worker, opened) = open(StdDisk, &options);
+        let there = unread(&link).is_empty();
+        assert!(there || !told, "killed at {kill_at}: told to be durable, and gone");
+        (before, after) = if there { (before, after + 1) } else { (before + 1, after) };
+        take(&mut worker, &link, end_of(&opened), 3);
+        let log = read_all(&mut worker);
+        let users = log.iter().filter(|entry| entry.header.control().kind == Control::USER);
+        let timestamps: Vec<_> = users.map(|entry| entry.header.timestamp()).collect();
+        assert_eq!(timestamps, all.iter().map(|entry| entry.timestamp).collect::<Vec<_>>(), "killed at {kill_at}");
+        if told {
+            break;
+        }
+    }
+    assert!(before > 5 && after >= 1, "{before} without the second group, {after} with it");
 }
