@@ -20,6 +20,8 @@ mod link;
 mod link_table;
 pub mod node;
 mod notice_log;
+#[cfg(feature = "tokio")]
+pub mod own_wal;
 mod reply;
 mod shell;
 pub mod space_watch;

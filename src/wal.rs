@@ -21,6 +21,7 @@ mod inspect;
 mod ledger;
 mod log;
 mod options;
+pub mod own_wal;
 mod recovery;
 mod reserve;
 mod scan;

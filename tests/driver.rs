@@ -2,7 +2,9 @@
 
 mod appending;
 mod cluster;
+mod engine;
 mod lifetime;
+mod own_wal;
 mod refused;
 mod sources;
 mod storage;

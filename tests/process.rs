@@ -3,6 +3,7 @@
 mod bench;
 mod config;
 mod demo;
+mod engram;
 mod http;
 mod support;
 mod verdict;

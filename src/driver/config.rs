@@ -39,6 +39,7 @@ use ::core::time::Duration;
 use crate::core::{Ack, ReplicationConfig, SpaceConfig};
 use crate::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName};
 use crate::wal::WalOptions;
+use crate::wal::own_wal::Engines;
 
 use super::node::NodeOptions;
 use super::wal_worker::StorageOptions;
@@ -228,6 +229,7 @@ impl NodeConfig {
             boot_id,
             spaces: self.own_spaces().map(|space| (space.name.clone(), space.config.clone())).collect(),
             wal: self.wal.clone(),
+            engines: Engines::default(),
         };
         NodeOptions {
             listen: self.listen.clone(),

@@ -120,6 +120,8 @@ pub struct AppendRequest {
     pub entry_type: WalEntryType,
     /// The control bytes; of the kind [`Control::USER`].
     pub control: Control,
+    /// Nanoseconds since the Unix epoch; the host's time where it is `None`.
+    pub timestamp: Option<u64>,
     /// When to answer; the space's own level where it is `None`.
     pub ack: Option<Ack>,
     /// How long to wait before the answer is "unknown"; the configured time-out where it is `None`.
@@ -131,7 +133,7 @@ impl AppendRequest {
     #[must_use]
     pub fn new(space: SpaceId, payload: Bytes) -> Self {
         let entry_type = WalEntryType::EpisodeStore;
-        Self { space, payload, entry_type, control: Control::user(), ack: None, timeout: None }
+        Self { space, payload, entry_type, control: Control::user(), timestamp: None, ack: None, timeout: None }
     }
 }
 

@@ -203,10 +203,11 @@ impl<H: Host> Shell<H> {
     fn ask(&mut self, now: Time, request: Request) -> Result<(), NodeError> {
         match request {
             Request::Append { appends, reply } => {
-                let timestamp = self.host.unix_nanos();
+                let received = self.host.unix_nanos();
                 let first = self.replies.open(appends.len(), reply);
                 for (append, request) in appends.into_iter().zip(first.0..) {
-                    let AppendRequest { space, payload, entry_type, control, ack, timeout } = append;
+                    let AppendRequest { space, payload, entry_type, control, timestamp, ack, timeout } = append;
+                    let timestamp = timestamp.unwrap_or(received);
                     let request = RequestId(request);
                     let append = Append { space, request, payload, entry_type, control, timestamp, ack, timeout };
                     self.handle(now, Event::Append(append))?;

@@ -5,6 +5,7 @@
 
 mod import;
 mod request;
+mod space_log;
 mod space_queue;
 mod storage;
 

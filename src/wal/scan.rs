@@ -46,6 +46,10 @@ impl<F: DiskFile> Scanner<F> {
         Ok(Self { file, size, window: Vec::new(), start: 0, claims_left: size.saturating_mul(4) })
     }
 
+    pub(crate) const fn file(&self) -> &F {
+        &self.file
+    }
+
     pub(crate) const fn size(&self) -> u64 {
         self.size
     }

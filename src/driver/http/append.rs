@@ -97,6 +97,7 @@ fn request(space: SpaceId, payload: Bytes, entry_type: WalEntryType, query: Appe
         payload,
         entry_type,
         control: Control::user(),
+        timestamp: None,
         ack: query.ack,
         timeout: query.timeout_ms.map(Duration::from_millis),
     }

@@ -3,12 +3,14 @@
 use alloc::collections::VecDeque;
 
 use crate::core::Event;
-use crate::types::{Entry, Epoch, FsyncMode, ReadId, Sequence, SpaceId, WriteId};
-use crate::wal::{Disk, Ledger, Wal, WalError, WalOptions};
+use crate::types::{Entry, Epoch, FsyncMode, Position, ReadId, Sequence, SpaceId, WriteId};
+use crate::wal::{Disk, Ledger, WalError, WalOptions};
+
+use super::space_log::SpaceLog;
 
 /// One space's log and its queues.
 pub(super) struct SpaceQueue<D: Disk> {
-    wal: Wal<D>,
+    wal: SpaceLog<D>,
     mode: FsyncMode,
     group_entries: usize,
     group_bytes: u64,
@@ -42,7 +44,7 @@ struct Written {
 }
 
 impl<D: Disk> SpaceQueue<D> {
-    pub(super) fn new(wal: Wal<D>, mode: FsyncMode, options: &WalOptions) -> Self {
+    pub(super) fn new(wal: SpaceLog<D>, mode: FsyncMode, options: &WalOptions) -> Self {
         Self {
             wal,
             mode,
@@ -142,6 +144,11 @@ impl<D: Disk> SpaceQueue<D> {
                 self.stop();
             }
         })
+    }
+
+    /// Cuts from an engine's index what the engine does not have any more; the new end, where anything was cut.
+    pub(super) fn settle(&mut self, ledger: &mut Ledger<D>) -> Result<Option<Position>, WalError> {
+        self.wal.settle(ledger)
     }
 
     pub(super) fn retire(&mut self, ledger: &mut Ledger<D>, from: Sequence) -> Result<u64, WalError> {

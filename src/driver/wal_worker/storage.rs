@@ -5,12 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::core::{Event, SpaceConfig, SpaceOpened};
-use crate::types::{ClusterId, Incarnation, NodeId, SpaceId, SpaceName};
+use crate::types::{ClusterId, EpochHistory, Incarnation, NodeId, SpaceId, SpaceName};
 use crate::wal::{
     Access, Disk, DiskFile, Handles, Ledger, RecoveryReport, Reserve, SpaceMemory, StorageOpenError, Superblock, Wal,
     WalError, WalOptions, WalPlace,
 };
 
+use crate::wal::own_wal::{Engines, SideLog};
+
+use super::space_log::SpaceLog;
 use super::space_queue::SpaceQueue;
 use super::storage_error;
 
@@ -31,6 +34,8 @@ pub struct StorageOptions {
     pub spaces: Vec<(SpaceName, SpaceConfig)>,
     /// The numbers of the logs.
     pub wal: WalOptions,
+    /// The spaces whose entries an engine keeps in a log of its own.
+    pub engines: Engines,
 }
 
 impl StorageOptions {
@@ -43,8 +48,8 @@ impl StorageOptions {
         fresh_incarnation: Incarnation,
         boot_id: [u8; 16],
     ) -> Self {
-        let wal = WalOptions::default();
-        Self { directory, cluster, node, fresh_incarnation, boot_id, spaces: Vec::new(), wal }
+        let (wal, engines) = (WalOptions::default(), Engines::default());
+        Self { directory, cluster, node, fresh_incarnation, boot_id, spaces: Vec::new(), wal, engines }
     }
 }
 
@@ -125,6 +130,7 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
     let reserve = Reserve::find(&disk, directory)?;
     let mut ledger = Ledger::replace(disk.clone(), directory, recovery.memory, reserve)?;
     ledger.keep_reserve(options.wal.reserve_bytes)?;
+    settle(&mut recovery.spaces, &mut ledger, &mut opened)?;
     let mut superblock = found.unwrap_or(Superblock {
         cluster: options.cluster,
         node: options.node,
@@ -157,10 +163,8 @@ struct SpaceRecovery<'o, D: Disk> {
 impl<D: Disk> SpaceRecovery<'_, D> {
     fn open_space(&mut self, name: &SpaceName, config: &SpaceConfig, opened: &mut StorageOpened) {
         let space = name.id();
-        let directory = self.options.directory.join("spaces").join(name.as_str());
-        let place = WalPlace { directory, cluster: self.options.cluster, space };
         let memory = self.memory.get(&space).copied().unwrap_or_default();
-        match Wal::open(self.handles.clone(), place, self.options.wal.clone(), &memory) {
+        match self.open_log(name, &memory) {
             Ok((wal, history, report)) => {
                 let kept = self.memory.entry(space).or_default();
                 kept.mark = wal.synced();
@@ -185,6 +189,52 @@ impl<D: Disk> SpaceRecovery<'_, D> {
             }
         }
     }
+}
+
+impl<D: Disk> SpaceRecovery<'_, D> {
+    /// Our log, or the index of an engine's: those stand apart, so that neither is ever taken for the other.
+    fn open_log(
+        &self,
+        name: &SpaceName,
+        memory: &SpaceMemory,
+    ) -> Result<(SpaceLog<D>, EpochHistory, RecoveryReport), WalError> {
+        let (space, cluster) = (name.id(), self.options.cluster);
+        let (handles, options) = (self.handles.clone(), self.options.wal.clone());
+        let place = |folder| {
+            let directory = self.options.directory.join(folder).join(name.as_str());
+            WalPlace { directory, cluster, space }
+        };
+        match self.options.engines.get(space) {
+            None => {
+                let (log, history, report) = Wal::open(handles, place("spaces"), options, memory)?;
+                Ok((SpaceLog::Ours(Box::new(log)), history, report))
+            }
+            Some(link) => {
+                let (log, history, report) = SideLog::open(handles, place("indexes"), options, memory, link.clone())?;
+                Ok((SpaceLog::Engine(Box::new(log)), history, report))
+            }
+        }
+    }
+}
+
+/// Cuts from the engines' indexes what the engines do not have any more, and corrects what is told of them.
+fn settle<D: Disk>(
+    spaces: &mut BTreeMap<SpaceId, SpaceQueue<D>>,
+    ledger: &mut Ledger<D>,
+    opened: &mut StorageOpened,
+) -> Result<(), WalError> {
+    for (space, queue) in spaces {
+        let Some(end) = queue.settle(ledger)? else { continue };
+        for event in &mut opened.events {
+            if let Event::SpaceOpened(found) = event
+                && found.name.id() == *space
+            {
+                found.end = end;
+                found.history.truncate(end.sequence);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes the directory for this process.
