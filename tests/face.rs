@@ -1,0 +1,12 @@
+//! The library's face: a node as a program holds it that embeds one.
+
+mod appending;
+mod blocking;
+mod building;
+mod cancelling;
+mod engine;
+mod engines;
+mod examples;
+mod leading;
+mod reading;
+mod trio;
