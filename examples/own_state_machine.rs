@@ -25,7 +25,7 @@ impl StateMachine for Warehouse {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let directory = std::env::args().nth(1).unwrap_or_else(|| "warehouse-data".into());
     let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let addresses = [(1, free()?), (2, free()?), (3, free()?)];

@@ -3,7 +3,7 @@
 use engraft::{Ack, Engraft, Sequence, SpaceOptions};
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let directory = std::env::args().nth(1).unwrap_or_else(|| "shop-data".into());
     let node = Engraft::builder(1, "shop").data_dir(directory).space(SpaceOptions::new("orders")).start().await?;
     let orders = node.space("orders")?;

@@ -8,5 +8,6 @@ mod engine;
 mod engines;
 mod examples;
 mod leading;
+mod newcomer;
 mod reading;
 mod trio;
