@@ -7,6 +7,7 @@ mod cancelling;
 mod engine;
 mod engines;
 mod examples;
+mod held_disk;
 mod leading;
 mod newcomer;
 mod reading;

@@ -5,6 +5,7 @@ use core::time::Duration;
 use engraft::core::notice::StopReason;
 use engraft::{Ack, AppendError, Engraft, Sequence, SpaceError, SpaceOptions, TokenState, WaitError};
 
+use super::held_disk::HeldDisk;
 use super::trio::{N1, N2, N3, Trio, alone, first_payloads, linked, orders, payloads, run, space, until, within};
 
 #[test]
@@ -20,15 +21,21 @@ fn an_append_right_after_the_start_waits_for_the_primary_to_open() {
 
 #[test]
 fn a_primary_that_does_not_open_in_time_is_not_ready() {
-    run(async {
-        let trio = Trio::new();
-        let directory = trio.directory.path().join("1");
-        let disk = engraft_sim::disk::SimDisk::new(1, 1);
-        let node = trio.builder(1).data_dir(directory).wal(disk.clone()).space(orders()).start().await;
-        let node = node.expect("the node starts");
-        // The very first poll finds it opening; no time is left to wait.
-        let refused = space(&node).append("early").timeout(Duration::ZERO).await;
-        assert!(matches!(refused, Err(AppendError::NotReady | AppendError::Unknown { .. })), "{refused:?}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let disk = HeldDisk::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let builder = super::trio::alone_builder(&directory).wal(disk.clone()).space(orders());
+        let node = builder.start().await.expect("the node starts");
+        // There is one thread: the node has not done anything yet.
+        disk.hold(true);
+        let refused = space(&node).append("early").timeout(Duration::from_millis(50)).await;
+        assert_eq!(refused.err(), Some(AppendError::NotReady));
+        let report = space(&node).status().await.expect("the node runs");
+        assert!(report.reason.starts_with("opens e1n1"), "{}", report.reason);
+        disk.hold(false);
+        space(&node).append("later").ack(Ack::Quorum).await.expect("it has opened");
+        assert_eq!(payloads(&space(&node)).await, ["later"]);
     });
 }
 
