@@ -40,5 +40,5 @@ pub use {
     crate::core::{Ack, Notice, Role, TokenState},
     driver::config::NodeConfig,
     driver::space_watch::RoleState,
-    types::{Entry, FsyncMode, NodeId, Sequence, Token},
+    types::{Entry, Epoch, FsyncMode, NodeId, Sequence, Token},
 };

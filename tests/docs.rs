@@ -228,6 +228,26 @@ fn the_embedders_line_names_this_version_and_a_feature_that_is_there() {
 }
 
 #[test]
+fn examples_in_documents_are_the_files() {
+    let (smallest, own) = (Project::read("examples/smallest.rs"), Project::read("examples/own_state_machine.rs"));
+    for (path, example) in [("README.md", &smallest), ("docs/embedding.md", &smallest), ("docs/embedding.md", &own)] {
+        let whole = format!("```rust\n{example}```\n");
+        assert!(Project::read(path).contains(&whole), "{path} shows another example than the file");
+    }
+}
+
+#[test]
+fn the_table_of_append_errors_names_each() {
+    let (embedding, errors) = (Project::read("docs/embedding.md"), Project::read("src/driver/face/error.rs"));
+    let variants = rules::variants(&errors, "AppendError");
+    assert!(variants.len() > 9, "{variants:?}");
+    // These two are a caller's and a library's defect, and say so themselves.
+    for variant in variants.iter().filter(|name| !matches!(name.as_str(), "AnsweredAlready" | "Defect")) {
+        assert!(embedding.contains(&format!("| `{variant}")), "docs/embedding.md has no row for `{variant}`");
+    }
+}
+
+#[test]
 fn continuous_integration_runs_the_commands_of_the_readme() {
     let readme = Project::read("README.md");
     let listing = Command::new("bash").arg(Project::path(".ci/run")).arg("--list").output().expect("bash runs");

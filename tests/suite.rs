@@ -15,6 +15,8 @@ mod core;
 mod docs;
 #[cfg(not(madsim))]
 mod driver;
+#[cfg(not(madsim))]
+mod face;
 #[cfg(all(feature = "cli", not(madsim)))]
 mod process;
 #[cfg(not(madsim))]

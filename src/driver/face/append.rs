@@ -99,7 +99,7 @@ impl IntoFuture for Append {
     fn into_future(self) -> Appending {
         let handed_over = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&handed_over);
-        let answer = Box::pin(async move {
+        let answer: Answer = Box::pin(async move {
             let mut answers = make(&self.space, Vec::from([self.payload]), self.how, &flag).await;
             answers.pop().unwrap_or(Err(AppendError::Shutdown))
         });
@@ -120,6 +120,9 @@ impl IntoFuture for AppendAll {
     }
 }
 
+/// The answer to an append, to come.
+type Answer = Pin<Box<dyn Future<Output = Result<Receipt, AppendError>> + Send>>;
+
 /// An append under way.
 ///
 /// It may be dropped at any time, and then holds what [`Appending::handed_over`] said last: where it was false, nothing is
@@ -128,7 +131,7 @@ impl IntoFuture for AppendAll {
 /// polls it by `&mut`.
 #[must_use = "a future does nothing until it is polled"]
 pub struct Appending {
-    answer: Option<Pin<Box<dyn Future<Output = Result<Receipt, AppendError>> + Send>>>,
+    answer: Option<Answer>,
     handed_over: Arc<AtomicBool>,
 }
 

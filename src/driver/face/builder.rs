@@ -84,6 +84,9 @@ pub enum BuildError {
     Start(#[from] StartError),
 }
 
+/// A change of numbers.
+type Tune = Box<dyn FnOnce(&mut ReplicationConfig) + Send>;
+
 /// A node to be.
 #[must_use = "nothing runs until it is started"]
 pub struct Builder<D: Disk = StdDisk> {
@@ -94,7 +97,7 @@ pub struct Builder<D: Disk = StdDisk> {
     peers: Vec<(NodeId, String)>,
     spaces: Vec<SpaceOptions>,
     engines: Vec<(String, Engine)>,
-    tune: Vec<Box<dyn FnOnce(&mut ReplicationConfig) + Send>>,
+    tune: Vec<Tune>,
     wal: WalOptions,
     disk: D,
 }

@@ -1,0 +1,14 @@
+//! The library's face: a node as a program holds it that embeds one.
+
+mod appending;
+mod blocking;
+mod building;
+mod cancelling;
+mod engine;
+mod engines;
+mod examples;
+mod held_disk;
+mod leading;
+mod newcomer;
+mod reading;
+mod trio;
