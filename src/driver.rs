@@ -2,7 +2,7 @@
 //!
 //! [`shell`] owns the core and is the same everywhere; a [`host::Host`] dials, listens, sleeps and runs tasks.
 //! [`tokio_host`] is the one for production (feature `tokio`); that of the simulator is in the package `engraft-sim`.
-//! [`config`] and [`http`] are what people and clients of a production node touch.
+//! [`config`], [`http`] and [`metrics`] are what people, clients and monitors of a production node touch.
 //!
 //! Architecture Invariant: nothing here decides. What is to be done follows from the core's actions alone.
 
@@ -18,6 +18,8 @@ pub mod http;
 mod limits;
 mod link;
 mod link_table;
+#[cfg(feature = "tokio")]
+pub mod metrics;
 pub mod node;
 mod notice_log;
 #[cfg(feature = "tokio")]

@@ -3,8 +3,10 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /v1/spaces/{space}/entries?ack=&timeout_ms=` | one entry of the body's bytes, or many from NDJSON lines |
-//! | `GET /v1/spaces/{space}/entries?from=&max=` | committed entries as NDJSON; the header `engraft-commit` |
+//! | `GET /v1/spaces/{space}/entries?from=&max=&wait_ms=` | committed entries as NDJSON; the header `engraft-commit` |
 //! | `GET /v1/status` | what the node says of itself, with the lag of each replica at the median and at p99 |
+//! | `GET /metrics` | the same for Prometheus |
+//! | `GET /readyz?max_lag_ms=` | `ready` while the node takes its part in every space, otherwise 503 and why not |
 //! | `GET /livez` | `ok` while the process serves |
 //!
 //! An append is answered by its outcome: 200 appended, 202 unknown (in the log, its level not reached in time),
@@ -18,6 +20,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::config::NodeConfig;
 use super::node::NodeHandle;
@@ -27,8 +30,11 @@ mod body;
 mod failure;
 mod lag;
 mod line;
+mod metrics;
 mod read;
+mod ready;
 mod status;
+mod throughput;
 
 pub use failure::Failure;
 pub use lag::{LagPercentiles, LagRecorder};
@@ -46,6 +52,8 @@ struct HttpState {
     config: Arc<NodeConfig>,
     budget: Arc<BodyBudget>,
     lag: LagRecorder,
+    /// Turns to true when nobody is to be kept waiting any more.
+    stopping: watch::Receiver<bool>,
 }
 
 /// Serves clients until `stop` resolves and the requests taken by then are answered.
@@ -63,17 +71,29 @@ pub async fn serve(
             tracing::debug!(%error, "a client's connection stays without TCP_NODELAY");
         }
     });
-    axum::serve(listener, router(node, config)).with_graceful_shutdown(stop).await
+    let (stop_waits, stopping) = watch::channel(false);
+    let stop = async move {
+        stop.await;
+        stop_waits.send_replace(true);
+    };
+    axum::serve(listener, routes(node, config, stopping)).with_graceful_shutdown(stop).await
 }
 
 /// The routes over a node; for those who serve them in their own way. Must be called within a tokio runtime.
 pub fn router(node: NodeHandle, config: Arc<NodeConfig>) -> Router {
+    let (_, stopping) = watch::channel(false);
+    routes(node, config, stopping)
+}
+
+fn routes(node: NodeHandle, config: Arc<NodeConfig>, stopping: watch::Receiver<bool>) -> Router {
     let lag = LagRecorder::start(node.notices());
     let budget = Arc::new(BodyBudget::new(&config.clients));
-    let state = HttpState { node, config, budget, lag };
+    let state = HttpState { node, config, budget, lag, stopping };
     Router::new()
         .route("/v1/spaces/{space}/entries", get(read::read).post(append::append))
         .route("/v1/status", get(status::status))
+        .route("/metrics", get(metrics::metrics))
+        .route("/readyz", get(ready::ready))
         .route("/livez", get(livez))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)

@@ -13,7 +13,7 @@ use super::line::Failed;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The path leads nowhere.
-    #[error("no such path; there are /v1/spaces/{{space}}/entries, /v1/status and /livez")]
+    #[error("no such path; there are /v1/spaces/{{space}}/entries, /v1/status, /metrics, /readyz and /livez")]
     NoSuchRoute,
     /// The path does not take the method.
     #[error("this path does not take that method; entries take GET and POST, the others GET")]
@@ -70,6 +70,12 @@ pub enum Failure {
         /// Where the primary speaks HTTP, where it is known.
         http: Option<String>,
     },
+    /// The node does not take its part in every space.
+    #[error("not ready: {reasons}")]
+    NotReady {
+        /// What keeps it, space by space.
+        reasons: String,
+    },
     /// The node has halted.
     #[error("the node has stopped")]
     Halted,
@@ -92,7 +98,7 @@ impl Failure {
             Self::BodyTooLarge { .. } | Self::TooManyEntries { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Halted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady { .. } | Self::Halted => StatusCode::SERVICE_UNAVAILABLE,
             Self::Append { error, .. } => match error {
                 AppendError::NotPrimary { .. } => StatusCode::MISDIRECTED_REQUEST,
                 AppendError::UnknownSpace { .. } => StatusCode::NOT_FOUND,
@@ -117,6 +123,7 @@ impl Failure {
             Self::BodyTooLarge { .. } | Self::TooManyEntries { .. } => "too_large",
             Self::BodyTimeout { .. } => "body_timeout",
             Self::Busy { .. } => "overloaded",
+            Self::NotReady { .. } => "not_ready",
             Self::Halted => "stopped",
             Self::Append { error, .. } => match error {
                 AppendError::NotPrimary { .. } => "not_primary",
@@ -144,6 +151,7 @@ impl Failure {
             | Self::TooManyEntries { .. }
             | Self::BodyTimeout { .. }
             | Self::Busy { .. }
+            | Self::NotReady { .. }
             | Self::Halted => (None, None),
         };
         Failed {

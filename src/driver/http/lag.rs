@@ -1,9 +1,10 @@
-//! The lag of each replica, sampled at each of its acknowledgements.
+//! The lag of each replica and how fast it takes entries, sampled at each of its acknowledgements.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::core::Notice;
 use crate::types::{NodeId, SpaceId};
+
+use super::throughput::Throughput;
 
 /// The largest lag that is told apart: an hour, in microseconds.
 const LAG_US_MAX: u64 = 3_600_000_000;
@@ -27,20 +30,26 @@ pub struct LagPercentiles {
     pub ms_p99: f64,
 }
 
-/// In microseconds.
-type Histograms = BTreeMap<(SpaceId, NodeId), Histogram<u64>>;
+/// What is kept of a replica.
+#[derive(Debug)]
+struct Samples {
+    /// In microseconds.
+    lag: Histogram<u64>,
+    throughput: Throughput,
+}
 
-/// Keeps a histogram per space and replica.
+/// Keeps a histogram and a rate per space and replica.
 #[derive(Debug, Clone)]
 pub struct LagRecorder {
-    histograms: Arc<Mutex<Histograms>>,
+    began: Instant,
+    samples: Arc<Mutex<BTreeMap<(SpaceId, NodeId), Samples>>>,
 }
 
 impl LagRecorder {
     /// Listens to a node's notices until it halts. Must be called within a tokio runtime.
     #[must_use]
     pub fn start(mut notices: Receiver<Notice>) -> Self {
-        let recorder = Self { histograms: Arc::default() };
+        let recorder = Self { began: Instant::now(), samples: Arc::default() };
         let listener = recorder.clone();
         tokio::spawn(async move {
             loop {
@@ -58,8 +67,8 @@ impl LagRecorder {
     /// The percentiles of a replica; `None` before its first acknowledgement.
     #[must_use]
     pub fn percentiles(&self, space: SpaceId, replica: NodeId) -> Option<LagPercentiles> {
-        let histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
-        let histogram = histograms.get(&(space, replica))?;
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = &samples.get(&(space, replica))?.lag;
         Some(LagPercentiles {
             samples: histogram.len(),
             ms_p50: milliseconds(histogram.value_at_quantile(0.5)),
@@ -67,17 +76,26 @@ impl LagRecorder {
         })
     }
 
+    /// Entries that a replica acknowledged per second, lately; 0 before its first acknowledgement.
+    #[must_use]
+    pub fn entries_per_second(&self, space: SpaceId, replica: NodeId) -> f64 {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.get(&(space, replica)).map_or(0.0, |samples| samples.throughput.per_second(self.began.elapsed()))
+    }
+
     fn record(&self, notice: &Notice) {
-        let Notice::ReplicaAcked { space, replica, lag_us, .. } = notice else { return };
-        let mut histograms = self.histograms.lock().unwrap_or_else(PoisonError::into_inner);
-        let histogram = match histograms.entry((*space, *replica)) {
+        let Notice::ReplicaAcked { space, replica, durable, lag_us } = notice else { return };
+        let now = self.began.elapsed();
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = match samples.entry((*space, *replica)) {
             Entry::Occupied(slot) => slot.into_mut(),
             Entry::Vacant(slot) => {
-                let Ok(histogram) = Histogram::new_with_max(LAG_US_MAX, 3) else { return };
-                slot.insert(histogram)
+                let Ok(lag) = Histogram::new_with_max(LAG_US_MAX, 3) else { return };
+                slot.insert(Samples { lag, throughput: Throughput::new(now, *durable) })
             }
         };
-        histogram.saturating_record((*lag_us).clamp(1, LAG_US_MAX));
+        samples.lag.saturating_record((*lag_us).clamp(1, LAG_US_MAX));
+        samples.throughput.record(now, *durable);
     }
 }
 
