@@ -3,6 +3,7 @@
 mod config;
 mod demo;
 mod http;
+mod kill;
 mod support;
 mod verdict;
 mod wal;
