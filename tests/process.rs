@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod engram;
 mod http;
+mod kill;
 mod support;
 mod verdict;
 mod wal;
