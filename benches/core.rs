@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use engraft::cli::bench::trio::{Meter, Part, Trio};
+use engraft::driver::trio::{Meter, Part, Trio};
 
 /// Entries that are appended before the time moves on.
 const PER_TURN: usize = 1_000;

@@ -2,6 +2,7 @@
 //!
 //! [`shell`] owns the core and is the same everywhere; a [`host::Host`] dials, listens, sleeps and runs tasks.
 //! [`tokio_host`] is the one for production (feature `tokio`); that of the simulator is in the package `engraft-sim`.
+//! [`trio`] runs three cores on one thread, so that they can be measured alone.
 //! [`config`], [`http`] and [`metrics`] are what people, clients and monitors of a production node touch.
 //!
 //! Architecture Invariant: nothing here decides. What is to be done follows from the core's actions alone.
@@ -29,6 +30,7 @@ mod shell;
 pub mod space_watch;
 #[cfg(feature = "tokio")]
 pub mod tokio_host;
+pub mod trio;
 pub mod wal_job;
 pub mod wal_worker;
 

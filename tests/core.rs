@@ -16,5 +16,4 @@ mod hostile;
 mod linking;
 mod rig;
 mod safety;
-#[cfg(feature = "cli")]
 mod steady;

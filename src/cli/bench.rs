@@ -11,7 +11,6 @@ mod open_loop;
 mod progress;
 mod settings;
 mod throughput;
-pub mod trio;
 mod wal_run;
 
 use ::core::fmt::Display;

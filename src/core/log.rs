@@ -11,9 +11,12 @@ use super::action::{Action, Actions};
 const WRITE_ENTRIES_MAX: usize = 1_000;
 /// Bytes in one write at most (a larger entry goes alone).
 const WRITE_BYTES_MAX: usize = 4 << 20;
-/// Writes under way at once. One is being synced while the next is queued behind it, so that the disk never waits for
-/// the core; what comes in meanwhile is one group. More would only cut the groups smaller.
+/// Writes under way at once where they are large. One is being synced while the next is queued behind it, so that the
+/// disk never waits for the core; what comes in meanwhile is one write. More would only cut it smaller.
 const WRITES_UNDER_WAY: usize = 2;
+/// While fewer entries than this are under way, the next is handed over at once, however many writes there are: it shares
+/// the next fsync with those before it. If it waited for a completion, it would wait for an fsync more.
+const ENTRIES_AT_ONCE: u64 = 64;
 /// Chain values kept of the newest entries, against which a repeated batch is held.
 const RECENT_CHAINS: usize = 4_096;
 
@@ -111,7 +114,7 @@ impl Log {
 
     /// Hands what was pushed to the disk, as long as it is not busy enough.
     pub(crate) fn write(&mut self, actions: &mut Actions) {
-        while self.writes.len() < WRITES_UNDER_WAY && !self.unwritten.is_empty() {
+        while !self.unwritten.is_empty() && self.takes_another_write() {
             let mut bytes = 0;
             let mut count = 0;
             for entry in self.unwritten.iter().take(WRITE_ENTRIES_MAX) {
@@ -128,6 +131,11 @@ impl Log {
             self.writes.push_back(write);
             actions.push(Action::WalAppend { space: self.space, write: write.id, entries });
         }
+    }
+
+    fn takes_another_write(&self) -> bool {
+        let under_way = self.undurable_entries() - self.unwritten.len() as u64;
+        self.writes.len() < WRITES_UNDER_WAY || under_way < ENTRIES_AT_ONCE
     }
 
     /// A write is durable. Says whether anything new is; a stale completion changes nothing (S26).

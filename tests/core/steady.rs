@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use engraft::cli::bench::trio::{Counts, Meter, Part, Trio};
+use engraft::driver::trio::{Counts, Meter, Part, Trio};
 use engraft::types::Entry;
 
 const SIZE: usize = 256;

@@ -6,13 +6,14 @@ use alloc::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::core::Ack;
+use crate::driver::trio::{Meter, Part, Trio};
 use crate::types::{HEADER_SIZE, SpaceId};
 
 use super::super::exit::Failure;
 use super::figure::{Figure, Unit, median};
 use super::load::Load;
 use super::settings::{ROUNDS, Settings};
-use super::trio::{Meter, Part, Trio};
+
 use super::{failed, floor};
 
 /// Entries that are appended before the time moves on.
