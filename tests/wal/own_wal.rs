@@ -73,6 +73,8 @@ fn entries_come_back_from_the_engines_log_with_our_headers() {
     let index = data.path().join("indexes/orders");
     let report = verify(&StdDisk, &index).expect("readable");
     assert_eq!((report.entries, report.damage), (entries.len() as u64, vec![]));
+    let whole = verify(&StdDisk, data.path()).expect("readable");
+    assert_eq!((whole.entries, whole.damage), (report.entries, vec![]), "the node's directory as a whole");
     assert!(report.bytes < 200 * report.entries, "the index holds no payloads: {} bytes", report.bytes);
 }
 

@@ -258,18 +258,19 @@ pub(super) fn lock<D: Disk>(disk: &D, directory: &Path) -> Result<D::File, Stora
 
 /// Without a superblock the directory is new only where there are no logs: it is written last when one is made.
 pub(super) fn refuse_orphans<D: Disk>(disk: &D, directory: &Path) -> Result<(), StorageOpenError> {
-    let spaces = directory.join("spaces");
-    let named = match disk.list(&spaces) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(WalError::io("list", &spaces)(error).into()),
-    };
-    for entry in named {
-        let inside = spaces.join(&entry.name);
-        let orphans = entry.is_file || disk.list(&inside).map_err(WalError::io("list", &inside))?.iter().any(|_| true);
-        if orphans {
-            let path = directory.join("superblock");
-            return Err(StorageOpenError::Superblock { path, reason: "it is not there, though logs are" });
+    for spaces in ["spaces", "indexes"].map(|folder| directory.join(folder)) {
+        let named = match disk.list(&spaces) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(WalError::io("list", &spaces)(error).into()),
+        };
+        for entry in named {
+            let inside = spaces.join(&entry.name);
+            let orphans = entry.is_file || !disk.list(&inside).map_err(WalError::io("list", &inside))?.is_empty();
+            if orphans {
+                let path = directory.join("superblock");
+                return Err(StorageOpenError::Superblock { path, reason: "it is not there, though logs are" });
+            }
         }
     }
     Ok(())
