@@ -263,7 +263,11 @@ fn an_import_that_is_killed_at_any_call_leaves_the_whole_space_or_none() {
         }
         let (worker, opened) = WalWorker::open(StdDisk, &options).expect("the storage opens");
         let Some(engraft::core::Event::SpaceOpened(found)) = opened.events.first() else { panic!("{opened:?}") };
-        assert_eq!((&found.name, found.promise), (&other, promise), "killed at {kill_at}: the other space's promise stands");
+        assert_eq!(
+            (&found.name, found.promise),
+            (&other, promise),
+            "killed at {kill_at}: the other space's promise stands"
+        );
         worker.close().expect("a clean stop");
         check(&imported(data.path()), &expected);
         let lines = report_lines(data.path());
