@@ -10,15 +10,19 @@
 //! cargo run --release --example own_wal
 //! ```
 
-use std::collections::BTreeMap;
-use std::error::Error;
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use core::error::Error;
+use core::time::Duration;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use alloc::sync::Arc;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Outcome, ReplicationConfig, SpaceConfig};

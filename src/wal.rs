@@ -8,6 +8,9 @@
 //! reserve         space that is given up when the disk is full
 //! lock            held by the process that has the directory
 //! spaces/<name>/wal-<16 hex digits>.log
+//! spaces/<name>/import-report.jsonl       where the space was imported
+//! indexes/<name>/wal-<16 hex digits>.log   in the place of the former, where an engine owns the log
+//! importing/<name>/                        an import that is not done
 //! ```
 //!
 //! [`Wal`] is one space's log, [`Ledger`] the file of promises, [`Superblock`] the superblock.

@@ -65,7 +65,8 @@ pub struct Damage {
 
 /// Verifies a space's directory, ours or Engram's, or a node's whole data directory.
 ///
-/// A data directory is verified file by file: superblock, promises, reserve, and every space under `spaces/`;
+/// A data directory is verified file by file: superblock, promises, reserve, and every space under `spaces/`, every
+/// index of an engine's log under `indexes/`;
 /// counts are sums, and the names of files are relative to it. A space's directory that still stands in its data
 /// directory is judged with what the file of promises and the superblock know of it.
 /// Damage is no error: it is in the report.
@@ -156,14 +157,17 @@ fn verify_node<D: Disk>(disk: &D, directory: &Path, report: &mut Report) -> Resu
     }
     let memory = verify_ledger(disk, directory, clean, report)?;
     verify_reserve(disk, directory, report)?;
-    let spaces = directory.join("spaces");
-    let listed = match disk.list(&spaces) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        other => other.map_err(WalError::io("list", &spaces))?,
-    };
-    for entry in listed.iter().filter(|entry| !entry.is_file) {
-        let known = known_of(&entry.name, &memory, found.map(|found| found.block));
-        verify_space(disk, &spaces.join(&entry.name), &format!("spaces/{}/", entry.name), known, report)?;
+    // The index of an engine's log is a log as well.
+    for folder in ["spaces", "indexes"] {
+        let spaces = directory.join(folder);
+        let listed = match disk.list(&spaces) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(WalError::io("list", &spaces))?,
+        };
+        for entry in listed.iter().filter(|entry| !entry.is_file) {
+            let known = known_of(&entry.name, &memory, found.map(|found| found.block));
+            verify_space(disk, &spaces.join(&entry.name), &format!("{folder}/{}/", entry.name), known, report)?;
+        }
     }
     Ok(())
 }
@@ -227,7 +231,8 @@ fn verify_reserve<D: Disk>(disk: &D, directory: &Path, report: &mut Report) -> R
 fn known_from_outside<D: Disk>(disk: &D, directory: &Path) -> Known {
     let Ok(directory) = std::path::absolute(directory) else { return Known::default() };
     let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    let Some(spaces) = directory.parent().filter(|parent| parent.ends_with("spaces")) else {
+    let Some(spaces) = directory.parent().filter(|parent| parent.ends_with("spaces") || parent.ends_with("indexes"))
+    else {
         return Known::default();
     };
     let Some(node) = spaces.parent() else { return Known::default() };

@@ -262,11 +262,12 @@ fn an_import_that_is_killed_at_any_call_leaves_the_whole_space_or_none() {
             }
         }
         let (worker, opened) = WalWorker::open(StdDisk, &options).expect("the storage opens");
-        let promised = opened.events.iter().find_map(|event| match event {
-            engraft::core::Event::SpaceOpened(space) if space.name == other => Some(space.promise),
-            _ => None,
-        });
-        assert_eq!(promised, Some(promise), "killed at {kill_at}: the other space's promise stands");
+        let Some(engraft::core::Event::SpaceOpened(found)) = opened.events.first() else { panic!("{opened:?}") };
+        assert_eq!(
+            (&found.name, found.promise),
+            (&other, promise),
+            "killed at {kill_at}: the other space's promise stands"
+        );
         worker.close().expect("a clean stop");
         check(&imported(data.path()), &expected);
         let lines = report_lines(data.path());

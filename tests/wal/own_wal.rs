@@ -73,6 +73,8 @@ fn entries_come_back_from_the_engines_log_with_our_headers() {
     let index = data.path().join("indexes/orders");
     let report = verify(&StdDisk, &index).expect("readable");
     assert_eq!((report.entries, report.damage), (entries.len() as u64, vec![]));
+    let whole = verify(&StdDisk, data.path()).expect("readable");
+    assert_eq!((whole.entries, whole.damage), (report.entries, vec![]), "the node's directory as a whole");
     assert!(report.bytes < 200 * report.entries, "the index holds no payloads: {} bytes", report.bytes);
 }
 
@@ -200,4 +202,29 @@ fn no_kill_loses_or_repeats_an_entry_of_the_engines() {
         }
     }
     assert!(before > 5 && after >= 1, "{before} without the second group, {after} with it");
+}
+
+#[test]
+fn a_log_and_an_index_are_never_taken_for_one_another() {
+    let engine = tempfile::tempdir().expect("made");
+    write_segment(engine.path(), 1, &[EngramEntry::new(1, 1, "one")]);
+    for engine_first in [false, true] {
+        let data = tempfile::tempdir().expect("made");
+        let (with, link) = options_over(data.path(), engine.path());
+        let without = options(data.path(), FsyncMode::PerBatch);
+        let (first, second) = if engine_first { (&with, &without) } else { (&without, &with) };
+        let (mut worker, _) = open(StdDisk, first);
+        let entries = entries_of(beginning(), 1, &unread(&link));
+        link.expect(&unread(&link));
+        append(&mut worker, 1, &entries);
+        // Killed: no mark was saved that would tell.
+        drop(worker);
+        let (worker, opened) = open(StdDisk, second);
+        let Some(Event::SpaceOpenFailed { error, .. }) = opened.events.first() else { panic!("{opened:?}") };
+        assert!(error.detail.contains("the space is there already"), "{error}");
+        drop(worker);
+        let (mut worker, opened) = open(StdDisk, first);
+        assert_eq!(end_of(&opened), entries.last().expect("some").position());
+        assert!(same(&read_all(&mut worker), &entries), "nothing was changed");
+    }
 }

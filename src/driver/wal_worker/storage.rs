@@ -204,7 +204,10 @@ impl<D: Disk> SpaceRecovery<'_, D> {
             let directory = self.options.directory.join(folder).join(name.as_str());
             WalPlace { directory, cluster, space }
         };
-        match self.options.engines.get(space) {
+        let engine = self.options.engines.get(space);
+        let other = place(if engine.is_some() { "spaces" } else { "indexes" }).directory;
+        refuse_other(handles.disk(), &other)?;
+        match engine {
             None => {
                 let (log, history, report) = Wal::open(handles, place("spaces"), options, memory)?;
                 Ok((SpaceLog::Ours(Box::new(log)), history, report))
@@ -213,6 +216,20 @@ impl<D: Disk> SpaceRecovery<'_, D> {
                 let (log, history, report) = SideLog::open(handles, place("indexes"), options, memory, link.clone())?;
                 Ok((SpaceLog::Engine(Box::new(log)), history, report))
             }
+        }
+    }
+}
+
+/// A space that has a log of ours has no engine, and the other way round: opened as what it is not, it would begin anew.
+fn refuse_other<D: Disk>(disk: &D, directory: &Path) -> Result<(), WalError> {
+    match disk.list(directory) {
+        Ok(found) if found.is_empty() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(WalError::io("list", directory)(error)),
+        Ok(_) => {
+            let what =
+                "the space is there already, with an engine's log where it is opened without one, or the other way";
+            Err(WalError::io("pass over", directory)(io::Error::other(what)))
         }
     }
 }
@@ -258,18 +275,19 @@ pub(super) fn lock<D: Disk>(disk: &D, directory: &Path) -> Result<D::File, Stora
 
 /// Without a superblock the directory is new only where there are no logs: it is written last when one is made.
 pub(super) fn refuse_orphans<D: Disk>(disk: &D, directory: &Path) -> Result<(), StorageOpenError> {
-    let spaces = directory.join("spaces");
-    let named = match disk.list(&spaces) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(WalError::io("list", &spaces)(error).into()),
-    };
-    for entry in named {
-        let inside = spaces.join(&entry.name);
-        let orphans = entry.is_file || disk.list(&inside).map_err(WalError::io("list", &inside))?.iter().any(|_| true);
-        if orphans {
-            let path = directory.join("superblock");
-            return Err(StorageOpenError::Superblock { path, reason: "it is not there, though logs are" });
+    for spaces in ["spaces", "indexes"].map(|folder| directory.join(folder)) {
+        let named = match disk.list(&spaces) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(WalError::io("list", &spaces)(error).into()),
+        };
+        for entry in named {
+            let inside = spaces.join(&entry.name);
+            let orphans = entry.is_file || !disk.list(&inside).map_err(WalError::io("list", &inside))?.is_empty();
+            if orphans {
+                let path = directory.join("superblock");
+                return Err(StorageOpenError::Superblock { path, reason: "it is not there, though logs are" });
+            }
         }
     }
     Ok(())

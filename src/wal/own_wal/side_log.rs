@@ -155,7 +155,7 @@ impl<D: Disk> SideLog<D> {
     pub fn read(&mut self, from: Sequence, entries_max: u32, bytes_max: u64) -> Result<Vec<Entry>, WalError> {
         let (mut entries, mut bytes): (Vec<Entry>, u64) = (Vec::new(), 0);
         for index in self.index.read(from, entries_max, bytes_max)? {
-            let entry = self.unwrap(&index)?;
+            let entry = self.restore(&index)?;
             bytes += entry.size() as u64;
             if !entries.is_empty() && bytes > bytes_max {
                 break;
@@ -179,7 +179,7 @@ impl<D: Disk> SideLog<D> {
         Ok(())
     }
 
-    fn unwrap(&self, index: &Entry) -> Result<Entry, WalError> {
+    fn restore(&self, index: &Entry) -> Result<Entry, WalError> {
         let kept = self.decode(index)?;
         let Some(place) = kept.place else {
             let body = index.payload.slice(HEADER_SIZE..);
