@@ -124,3 +124,36 @@ fn found(node: NodeId, event: &Event) -> Option<(SpaceId, Reach, RoleState)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{SpaceConfig, SpaceOpened};
+    use crate::types::{EpochHistory, FsyncMode, Position, SpaceName, WriteId};
+    use alloc::boxed::Box;
+
+    #[test]
+    fn what_can_be_read_is_committed_and_durable_and_nothing_falls_back() {
+        let name = SpaceName::new("orders").expect("a name");
+        let config = SpaceConfig {
+            primary: NodeId(2),
+            voters: [NodeId(1), NodeId(2)].into(),
+            ack: crate::core::Ack::Local,
+            fsync: FsyncMode::PerBatch,
+        };
+        let end = Position { sequence: Sequence(4), ..Position::default() };
+        let opened =
+            SpaceOpened { name: name.clone(), config, end, history: EpochHistory::default(), promise: Epoch::ZERO };
+        let (watches, views) = SpaceWatches::new(NodeId(1), &[Event::SpaceOpened(Box::new(opened))]);
+        let view = views.get(&name.id()).expect("it was opened");
+        let readable = || view.reach.borrow().readable();
+        assert_eq!((view.role.borrow().role, readable()), (Role::Replica, Sequence::ZERO));
+        watches.notice(&Notice::Committed { space: name.id(), commit: Sequence(9) });
+        assert_eq!(readable(), Sequence(4), "the commit is ahead of the log here");
+        let appended =
+            |sequence| Event::WalAppended { space: name.id(), write: WriteId(1), epoch: Epoch::ZERO, sequence };
+        watches.event(&appended(Sequence(12)));
+        watches.event(&appended(Sequence(6)));
+        assert_eq!(readable(), Sequence(9));
+    }
+}

@@ -1,5 +1,6 @@
 //! The running node.
 
+use ::core::fmt;
 use ::core::net::SocketAddr;
 use ::core::time::Duration;
 use alloc::collections::BTreeMap;
@@ -48,10 +49,16 @@ impl Shared {
 ///
 /// Handles are cheap to clone. The node runs until [`Engraft::shutdown`] is called, or the last handle of it and of its
 /// spaces is dropped: then it shuts down in the same way, and nobody learns when that is done.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "the node shuts down when its last handle is dropped"]
 pub struct Engraft {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Engraft {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Engraft").field(&self.listen_address()).finish()
+    }
 }
 
 impl Engraft {

@@ -1,5 +1,6 @@
 //! A space as a program holds it.
 
+use ::core::fmt;
 use ::core::sync::atomic::{AtomicBool, Ordering};
 use ::core::time::Duration;
 use alloc::string::ToString;
@@ -35,10 +36,16 @@ pub(super) struct Parts {
 }
 
 /// One log, on this node. Handles are cheap to clone, and each keeps the node running.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Space {
     shared: Arc<Shared>,
     parts: Arc<Parts>,
+}
+
+impl fmt::Debug for Space {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Space").field(&self.parts.name.as_str()).finish()
+    }
 }
 
 impl Space {
