@@ -223,9 +223,16 @@ impl ReplicationCoordinator {
         let fail = |error| Action::Reply { request, outcome: Outcome::Failed(error) };
         if self.shutdown.is_some() {
             actions.push(fail(AppendError::Shutdown));
-        } else if self.with(now, space, actions, |state, context| state.append(append, context)).is_none() {
-            actions.push(fail(AppendError::UnknownSpace { space }));
+            return;
         }
+        let Some(state) = self.spaces.get_mut(&space) else {
+            actions.push(fail(AppendError::UnknownSpace { space }));
+            return;
+        };
+        state.append(append, &mut Context { now, config: &self.config, links: &mut self.links, actions });
+        // An append brings no deadline but its own: those of the replicas are not looked at for every entry.
+        let wake = state.wake_of_appends();
+        self.wakes.set(space, &mut state.indexed, wake);
     }
 
     fn command(&mut self, now: Time, command: Command, actions: &mut Actions) {

@@ -16,7 +16,7 @@ const WRITE_BYTES_MAX: usize = 4 << 20;
 const WRITES_UNDER_WAY: usize = 2;
 /// While fewer entries than this are under way, the next is handed over at once, however many writes there are: it shares
 /// the next fsync with those before it. If it waited for a completion, it would wait for an fsync more.
-const ENTRIES_AT_ONCE: u64 = 64;
+const ENTRIES_AT_ONCE: u64 = 16;
 /// Chain values kept of the newest entries, against which a repeated batch is held.
 const RECENT_CHAINS: usize = 4_096;
 

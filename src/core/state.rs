@@ -381,6 +381,14 @@ impl ReplicationState {
         part.into_iter().chain(self.waits.wake()).min()
     }
 
+    /// At or before the earliest deadline of the appends that wait.
+    pub(super) fn wake_of_appends(&self) -> Option<Time> {
+        match &self.part {
+            Part::Primary(primary) => primary.waiting.wake(),
+            Part::Replica(_) | Part::Stopped(_) => None,
+        }
+    }
+
     /// A deadline of the space has come.
     pub(super) fn tick(&mut self, context: &mut Context<'_>) {
         self.waits.expire(&self.log, self.commit, context);

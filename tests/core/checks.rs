@@ -81,8 +81,8 @@ impl Rig {
             let writes = pending(|action| matches!(action, Action::WalAppend { .. }));
             // Reads of clients have even numbers.
             let reads = pending(|action| matches!(action, Action::WalRead { read, .. } if read.0 % 2 == 1));
-            // Two large writes, or small ones of 64 entries together.
-            assert!(writes <= 64 && reads <= 2, "S23: {node} has {writes} writes and {reads} reads under way");
+            // Two large writes, or small ones of 16 entries together.
+            assert!(writes <= 16 && reads <= 2, "S23: {node} has {writes} writes and {reads} reads under way");
         }
     }
 }

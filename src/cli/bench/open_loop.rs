@@ -84,6 +84,8 @@ pub(super) async fn measure(settings: &Settings, level: Ack, size: usize) -> Res
     let directory = settings.temporary()?;
     let cluster = Cluster::start(directory.path()).await?;
     let load = Load::new(cluster.space(), level, size);
+    settings.progress.now(format!("answers at {level}: the log grows"));
+    grow(settings, &cluster, &load).await?;
     let mut measured = Measured { level, answers: histogram(), lag: histogram(), floor: histogram() };
     for round in 1..=ROUNDS {
         settings.progress.now(format!("answers at {level}, round {round} of {ROUNDS}: raw fdatasync"));
@@ -96,6 +98,19 @@ pub(super) async fn measure(settings: &Settings, level: Ack, size: usize) -> Res
     }
     cluster.stop().await;
     Ok(measured)
+}
+
+/// What is handed over at a time while the log grows.
+const LOT: usize = 1_000;
+
+/// Appends as fast as it goes for a while. A new log makes a segment at every turn, each twice the size of the one
+/// before; one that has been in use makes one in twenty seconds at the default rate.
+async fn grow(settings: &Settings, cluster: &Cluster, load: &Load) -> Result<(), Failure> {
+    let until = Instant::now() + settings.floor_round();
+    while Instant::now() < until {
+        append(cluster.primary(), load.requests(LOT)).await?;
+    }
+    cluster.until_durable(None).await
 }
 
 async fn one_round(
