@@ -73,13 +73,16 @@ impl Cluster {
     /// # Errors
     /// How it ended instead.
     pub(super) fn start(&mut self, node: u16, manner: Manner) -> Result<(), String> {
-        let log = OpenOptions::new().create(true).append(true).open(self.log(node)).expect("a log");
+        let mut log = OpenOptions::new().create(true).append(true).open(self.log(node)).expect("a log");
         let mut command = command(manner);
         command.args(["serve", "--stop-with-stdin", "--log", "info", "--config"]);
         command.arg(self.directory.join(format!("n{node}.toml")));
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn();
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = started.expect("a process");
         let stdin = child.stdin.take();
+        // Not the file itself: what limits the size of the node's files is not to reach its log.
+        let mut stderr = child.stderr.take().expect("piped");
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut log));
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let (told, ready) = mpsc::channel();
         std::thread::spawn(move || {
