@@ -272,7 +272,7 @@ fn configuration(directory: &Path, node: u16, targets: &[Target], proxies: &BTre
         "node = {node}\ncluster = \"kill\"\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\ndata_dir = {:?}\n\n\
          [replication]\nretransmit_after = \"300ms\"\nshutdown_drain = \"200ms\"\n\n\
          [clients]\ndrain_timeout = \"500ms\"\n\n\
-         [wal]\nsegment_bytes_min = \"16KiB\"\nsegment_bytes_max = \"1MiB\"\nreserve_bytes = \"64KiB\"\n\n",
+         [wal]\nsegment_bytes_min = \"16KiB\"\nsegment_bytes_max = \"256KiB\"\nreserve_bytes = \"64KiB\"\n\n",
         directory.join(format!("n{node}")).join("data")
     );
     for ((from, to), proxy) in proxies {

@@ -20,13 +20,13 @@ use super::history::Told;
 use super::judge::{SpaceLogs, When, judge};
 use super::proxy::Weather;
 use super::report::Report;
-use super::schedule::{Fault, Step, step};
+use super::schedule::{FILE_BYTES_MIN, Fault, Step, step};
 
 /// The spaces: two, so that two nodes are primaries and one only follows.
 pub(super) const TARGETS: &[Target] = &[Target { name: "orders", primary: 1 }, Target { name: "audit", primary: 2 }];
 const CLIENTS: u32 = 6;
 /// Between two moments at which every node is killed.
-const ROUND: Duration = Duration::from_secs(6);
+const ROUND: Duration = Duration::from_secs(4);
 /// How long healed nodes may take until their logs are the same.
 const CONVERGED_WITHIN: Duration = Duration::from_secs(20);
 /// The draws of the order in which all nodes are killed, and of the node whose disk can be filled.
@@ -186,7 +186,7 @@ impl Run {
                 }
                 // Any other node shares its disk with this machine: its files may not grow instead.
                 if !self.disk_of(node).is_some_and(|disk| disk.fill(room)) {
-                    let fault = Fault::ShortFiles { node, bytes: 8192 + room, told: true };
+                    let fault = Fault::ShortFiles { node, bytes: FILE_BYTES_MIN + room, told: true };
                     return self.carry_out(Step { fault, ..step });
                 }
                 self.short.insert(node);
@@ -255,6 +255,7 @@ impl Run {
             // It comes back once there is room.
             Err(_) if self.short.contains(&node) => {
                 self.unclean.insert(node);
+                self.report.refused_starts += 1;
             }
             Err(words) => self.report.found("start", words),
         }
