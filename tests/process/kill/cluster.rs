@@ -220,6 +220,11 @@ impl Cluster {
         self.set_door(node, None);
     }
 
+    /// Where the node speaks HTTP, if it runs.
+    pub(super) fn door(&self, node: u16) -> Option<SocketAddr> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(node) - 1]
+    }
+
     fn set_door(&self, node: u16, address: Option<SocketAddr>) {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(node) - 1] = address;
     }
