@@ -39,7 +39,9 @@ impl LogArguments {
         // Colours are for people at a terminal.
         let colours = std::io::stderr().is_terminal();
         let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-        let builder = builder.with_writer(std::io::stderr);
+        // A line that cannot be written is lost. To say so on stderr as well would fail in the same way, by a panic that
+        // takes the node with it where its logs lie on a full disk.
+        let builder = builder.with_writer(std::io::stderr).log_internal_errors(false);
         let started = match self.log_format {
             LogFormat::Text => builder.try_init(),
             LogFormat::Json => builder.json().try_init(),

@@ -1,7 +1,7 @@
 //! What clients are answered: by real processes, over real sockets.
 
 use core::time::Duration;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Instant;
@@ -322,4 +322,26 @@ fn a_start_that_cannot_be_exits_by_whose_fault_it_is() {
     std::fs::write(directory.path().join("data/superblock"), [7; 8192]).expect("written");
     let (code, said) = run(&good);
     assert!(code == Some(4) && said.contains("superblock"), "{code:?} {said}");
+}
+
+#[test]
+fn a_node_goes_on_where_nobody_can_take_its_log() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("node.toml");
+    std::fs::write(&file, alone(directory.path(), "")).expect("written");
+    // Every write to it fails as on a full disk.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("there is one");
+    let mut child = engraft()
+        .args(["serve", "--stop-with-stdin", "--log", "info", "--config"])
+        .arg(&file)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(full)
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it prints");
+    assert!(line.contains("\"ready\":true"), "{line:?}");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
 }

@@ -13,6 +13,7 @@ mod proxy;
 mod report;
 mod run;
 mod schedule;
+mod short_files;
 mod weather;
 
 use core::time::Duration;

@@ -118,12 +118,17 @@ impl Writer<'_> {
             Some(door) => send(door, &path, many, &body, ids.len(), Duration::from_millis(patience)),
         };
         let answered = self.shared.begun.elapsed();
-        let failed = told.iter().any(|told| matches!(told, Told::Failed(_) | Told::Nothing));
+        // One that finds no node to talk to does not hurry.
+        let rest = match told.first() {
+            Some(Told::Failed(_)) => 80,
+            Some(Told::Nothing) => 10,
+            Some(Told::Appended(_) | Told::Unknown { .. }) | None => self.below(8, 8),
+        };
         let mut operations = self.shared.operations.lock().unwrap_or_else(PoisonError::into_inner);
         for ((id, told), line) in ids.into_iter().zip(told).zip(0..) {
             operations.push(Operation { id, space, level, sent, answered, line, told });
         }
-        Duration::from_millis(if failed { 20 } else { self.below(8, 8) })
+        Duration::from_millis(rest)
     }
 }
 

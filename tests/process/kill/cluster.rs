@@ -73,13 +73,16 @@ impl Cluster {
     /// # Errors
     /// How it ended instead.
     pub(super) fn start(&mut self, node: u16, manner: Manner) -> Result<(), String> {
-        let log = OpenOptions::new().create(true).append(true).open(self.log(node)).expect("a log");
+        let mut log = OpenOptions::new().create(true).append(true).open(self.log(node)).expect("a log");
         let mut command = command(manner);
         command.args(["serve", "--stop-with-stdin", "--log", "info", "--config"]);
         command.arg(self.directory.join(format!("n{node}.toml")));
-        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).spawn();
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = started.expect("a process");
         let stdin = child.stdin.take();
+        // Not the file itself: what limits the size of the node's files is not to reach its log.
+        let mut stderr = child.stderr.take().expect("piped");
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut log));
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let (told, ready) = mpsc::channel();
         std::thread::spawn(move || {
@@ -217,6 +220,11 @@ impl Cluster {
         self.set_door(node, None);
     }
 
+    /// Where the node speaks HTTP, if it runs.
+    pub(super) fn door(&self, node: u16) -> Option<SocketAddr> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(node) - 1]
+    }
+
     fn set_door(&self, node: u16, address: Option<SocketAddr>) {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(node) - 1] = address;
     }
@@ -269,7 +277,7 @@ fn configuration(directory: &Path, node: u16, targets: &[Target], proxies: &BTre
         "node = {node}\ncluster = \"kill\"\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\ndata_dir = {:?}\n\n\
          [replication]\nretransmit_after = \"300ms\"\nshutdown_drain = \"200ms\"\n\n\
          [clients]\ndrain_timeout = \"500ms\"\n\n\
-         [wal]\nsegment_bytes_min = \"16KiB\"\nsegment_bytes_max = \"1MiB\"\nreserve_bytes = \"64KiB\"\n\n",
+         [wal]\nsegment_bytes_min = \"16KiB\"\nsegment_bytes_max = \"256KiB\"\nreserve_bytes = \"64KiB\"\n\n",
         directory.join(format!("n{node}")).join("data")
     );
     for ((from, to), proxy) in proxies {

@@ -23,6 +23,8 @@ pub(super) struct Report {
     pub(super) full_disks: usize,
     pub(super) short_files: usize,
     pub(super) ended_by_file_size: usize,
+    /// Starts that failed for want of room.
+    pub(super) refused_starts: usize,
     pub(super) weather: Done,
     pub(super) entries: usize,
     pub(super) reads: usize,
@@ -72,8 +74,8 @@ impl fmt::Display for Report {
         writeln!(
             formatter,
             "  {kills} SIGKILLs ({black_outs} times all nodes), {stops} SIGSTOPs, {restarts} SIGTERMs, {} times other \
-             weather, {} full disks, {} limits on files ({} ended by them)",
-            self.weathers, self.full_disks, self.short_files, self.ended_by_file_size
+             weather, {} full disks, {} limits on files ({} nodes ended, {} starts failed by them)",
+            self.weathers, self.full_disks, self.short_files, self.ended_by_file_size, self.refused_starts
         )?;
         let Done { corrupted, reset, swallowed } = self.weather;
         writeln!(formatter, "  proxies: {corrupted} bytes corrupted, {reset} resets, {swallowed} bytes swallowed")?;

@@ -20,6 +20,9 @@ const WEATHER: u64 = 6;
 const AMOUNT: u64 = 7;
 const LAST: u64 = 8;
 
+/// The lowest limit on the size of files: above the reserve, below the largest segment.
+pub(super) const FILE_BYTES_MIN: u64 = 80 * 1024;
+
 /// Something that is done, and undone after a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -61,8 +64,8 @@ pub(super) fn step(seed: u64, number: u64) -> Step {
         56..62 => Fault::Restart { node },
         62..86 => Fault::Link { from: node, to: other, weather: weather(seed, number) },
         86..94 => Fault::Isolate { node, weather: weather(seed, number) },
-        94..97 => Fault::FillDisk { node, room: below(AMOUNT, 256 * 1024) },
-        _ => Fault::ShortFiles { node, bytes: 8192 + below(AMOUNT, 1 << 20), told: below(OTHER, 2) == 0 },
+        94..97 => Fault::FillDisk { node, room: below(AMOUNT, 180 * 1024) },
+        _ => Fault::ShortFiles { node, bytes: FILE_BYTES_MIN + below(AMOUNT, 180 * 1024), told: below(OTHER, 2) == 0 },
     };
     let longest = match fault {
         // Most are back before the others miss them, some long after.
@@ -83,10 +86,10 @@ fn node_below(drawn: u64) -> u16 {
 fn weather(seed: u64, number: u64) -> Weather {
     let amount = |bound| draw_below(seed, AMOUNT, 1, number, bound);
     match draw_below(seed, WEATHER, 0, number, 10) {
-        0..3 => Weather::Cut,
-        3..5 => Weather::Delay(1 + amount(300)),
-        5 => Weather::Throttle(2_000 + amount(100_000)),
-        6..8 => Weather::Corrupt(1 + amount(20)),
+        0..2 => Weather::Cut,
+        2..4 => Weather::Delay(1 + amount(300)),
+        4 => Weather::Throttle(2_000 + amount(100_000)),
+        5..8 => Weather::Corrupt(1 + amount(8)),
         _ => Weather::Silent,
     }
 }
