@@ -3,6 +3,8 @@
 //! It stores the bytes that the production encoder wrote and gives them back to the production recovery.
 //! A crash leaves any subset of the unsynced blocks and names, some of them torn, as keyed draws say.
 
+mod change;
+mod file;
 mod inode;
 mod names;
 
@@ -13,70 +15,18 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use engraft::wal::{Access, Disk, DiskEntry, DiskFile};
+use engraft::wal::{Access, Disk, DiskEntry};
 
 use inode::Inode;
 use names::{Name, Names};
 
+pub use change::DiskChange;
+pub use file::SimFile;
 pub use inode::BLOCK_SIZE;
 
 /// A file's number, never used again on the same disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileNumber(pub u64);
-
-/// What a disk was asked to do, for those who check it from the outside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DiskChange {
-    /// A file was made.
-    Created {
-        /// Its number.
-        file: FileNumber,
-        /// Its path.
-        path: PathBuf,
-    },
-    /// Bytes were written; they are not durable.
-    Written {
-        /// The file.
-        file: FileNumber,
-        /// Where they begin.
-        offset: u64,
-        /// How many there are.
-        bytes: u64,
-        /// Whether they are all zeros.
-        zeros: bool,
-    },
-    /// The file was cut or extended.
-    Resized {
-        /// The file.
-        file: FileNumber,
-        /// Its size now.
-        size: u64,
-    },
-    /// A sync was answered well.
-    Synced {
-        /// The file.
-        file: FileNumber,
-        /// Whether the bytes are durable: false where the disk lied.
-        honest: bool,
-    },
-    /// A file has another path.
-    Renamed {
-        /// The file.
-        file: FileNumber,
-        /// Its path now.
-        path: PathBuf,
-    },
-    /// A file was removed.
-    Removed {
-        /// The file.
-        file: FileNumber,
-    },
-    /// The names in a directory are durable.
-    DirectorySynced {
-        /// The directory.
-        directory: PathBuf,
-    },
-}
 
 /// A disk in memory that forgets what was not synced. Clones are the same disk.
 #[derive(Debug, Clone)]
@@ -395,102 +345,6 @@ impl Disk for SimDisk {
             state.note(|| DiskChange::DirectorySynced { directory: directory.to_path_buf() });
         }
         Ok(())
-    }
-}
-
-/// An open file of a [`SimDisk`].
-#[derive(Debug)]
-pub struct SimFile {
-    disk: SimDisk,
-    number: FileNumber,
-    generation: u64,
-    writable: bool,
-}
-
-impl SimFile {
-    fn with<T>(&self, act: impl FnOnce(&mut DiskState) -> io::Result<T>) -> io::Result<T> {
-        let mut state = self.disk.lock();
-        if state.generation != self.generation {
-            return Err(io::Error::other("the simulated process of this handle has died"));
-        }
-        state.step()?;
-        act(&mut state)
-    }
-
-    fn for_writing<T>(&self, act: impl FnOnce(&mut DiskState) -> io::Result<T>) -> io::Result<T> {
-        if !self.writable {
-            return Err(io::ErrorKind::PermissionDenied.into());
-        }
-        self.with(act)
-    }
-}
-
-fn gone() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "the file is gone")
-}
-
-impl DiskFile for SimFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.with(|state| Ok(state.files.get(&self.number).ok_or_else(gone)?.read(buffer, offset)))
-    }
-
-    fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
-        self.for_writing(|state| {
-            let bytes: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-            let size = state.files.get(&self.number).ok_or_else(gone)?.bytes().len() as u64;
-            let growth = (offset + bytes).saturating_sub(size);
-            let room = state.room(growth);
-            let written = bytes - (growth - room).min(bytes);
-            if let Some(file) = state.files.get_mut(&self.number) {
-                file.write(pieces, offset, written);
-            }
-            state.note(|| {
-                let zeros = pieces.iter().all(|piece| piece.iter().all(|byte| *byte == 0));
-                DiskChange::Written { file: self.number, offset, bytes: written, zeros }
-            });
-            if room < growth { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.for_writing(|state| {
-            let (seed, node) = (state.seed, state.node);
-            let file = state.files.get_mut(&self.number).ok_or_else(gone)?;
-            if state.faults.syncs_to_fail > 0 {
-                state.faults.syncs_to_fail -= 1;
-                state.syncs_failed += 1;
-                file.sync_failed(seed ^ (node << 48), self.number.0, state.syncs_failed);
-                return Err(io::Error::other("simulated input/output error"));
-            }
-            let honest = !state.faults.lying;
-            if honest {
-                if state.faults.misdirect_next && file.misdirect(seed ^ (node << 48), self.number.0) {
-                    state.faults.misdirect_next = false;
-                }
-                file.sync();
-            }
-            state.note(|| DiskChange::Synced { file: self.number, honest });
-            Ok(())
-        })
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.with(|state| Ok(state.files.get(&self.number).ok_or_else(gone)?.bytes().len() as u64))
-    }
-
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        self.for_writing(|state| {
-            let found = state.files.get(&self.number).ok_or_else(gone)?.bytes().len() as u64;
-            let growth = size.saturating_sub(found);
-            if state.room(growth) < growth {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            if let Some(file) = state.files.get_mut(&self.number) {
-                file.set_size(usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?);
-            }
-            state.note(|| DiskChange::Resized { file: self.number, size });
-            Ok(())
-        })
     }
 }
 

@@ -4,7 +4,8 @@
 //! halves, quarters and so on (ddmin); then loads and their operations, spaces, nodes, the horizon, and what is left of
 //! numbers and values.
 
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use engraft::types::NodeId;
 

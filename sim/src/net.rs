@@ -1,6 +1,6 @@
 //! The network: links as byte streams with latency and in-order delivery, and everything that can be wrong with them.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 use engraft::types::{LinkId, Time};

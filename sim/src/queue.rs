@@ -1,7 +1,7 @@
 //! What will happen, in order of time; equal times in the order in which they were planned.
 
+use alloc::collections::BinaryHeap;
 use core::cmp::Ordering;
-use std::collections::BinaryHeap;
 
 use engraft::types::Time;
 

@@ -3,15 +3,19 @@
 //! It is written as TOML with one value per line, so that two scenarios differ where they differ.
 //! Times are microseconds of the simulated world since its beginning.
 
+mod fault;
+mod knobs;
+mod planted;
 mod swarm;
 mod validate;
-
-use core::time::Duration;
 
 use engraft::core::{Ack, ReplicationConfig, SpaceConfig};
 use engraft::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName, Time};
 use serde::{Deserialize, Serialize};
 
+pub use fault::{Fault, FaultKind};
+pub use knobs::Knobs;
+pub use planted::{Planted, PlantedKind};
 pub use validate::ScenarioError;
 
 /// The version of the scenario's form that this build writes and reads.
@@ -109,66 +113,6 @@ pub struct DiskPlan {
 impl Default for DiskPlan {
     fn default() -> Self {
         Self { write_us: 20, sync_us: 200, complete_us: 10 }
-    }
-}
-
-/// Numbers of the protocol that are not the defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "each is the field of that name in `ReplicationConfig`")]
-pub struct Knobs {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heartbeat_interval_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub election_timeout_min_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch_entries: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch_delay_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window_batches: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retransmit_after_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tail_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub entry_bytes_max: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub append_entries_max: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub append_bytes_max: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub append_timeout_us: Option<u64>,
-}
-
-impl Knobs {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn apply(&self, config: &mut ReplicationConfig) {
-        let set = |place: &mut Duration, value: Option<u64>| {
-            if let Some(value) = value {
-                *place = Duration::from_micros(value);
-            }
-        };
-        set(&mut config.heartbeat_interval, self.heartbeat_interval_us);
-        set(&mut config.election_timeout_min, self.election_timeout_min_us);
-        set(&mut config.batch_delay, self.batch_delay_us);
-        set(&mut config.retransmit_after, self.retransmit_after_us);
-        set(&mut config.append_timeout, self.append_timeout_us);
-        config.batch_entries = self.batch_entries.unwrap_or(config.batch_entries);
-        config.batch_bytes = self.batch_bytes.unwrap_or(config.batch_bytes);
-        config.window_bytes = self.window_bytes.unwrap_or(config.window_bytes);
-        config.window_batches = self.window_batches.unwrap_or(config.window_batches);
-        config.tail_bytes = self.tail_bytes.unwrap_or(config.tail_bytes);
-        config.entry_bytes_max = self.entry_bytes_max.unwrap_or(config.entry_bytes_max);
-        config.append_entries_max = self.append_entries_max.unwrap_or(config.append_entries_max);
-        config.append_bytes_max = self.append_bytes_max.unwrap_or(config.append_bytes_max);
     }
 }
 
@@ -283,164 +227,6 @@ const fn default_in_flight() -> u64 {
 
 const fn default_bytes() -> u64 {
     64
-}
-
-/// What goes wrong, or what an operator does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// Nothing passes between `node` and `peer` (all others where it is not given).
-    Partition,
-    /// Nothing passes from `node` to `peer`.
-    PartitionOneWay,
-    /// What goes from `node` to `peer` takes `amount` microseconds longer.
-    Delay,
-    /// `amount` of a thousand frames from `node` to `peer` are lost.
-    FrameLoss,
-    /// `amount` of a thousand frames come twice.
-    FrameDuplicate,
-    /// `amount` of a thousand frames come after the one behind them.
-    FrameReorder,
-    /// `amount` of a thousand frames have a bit turned.
-    FrameCorrupt,
-    /// Bytes from `node` to `peer` come in pieces of at most `amount`.
-    Split,
-    /// `amount` bytes per second pass from `node` to `peer`.
-    SlowLink,
-    /// The links between `node` and `peer` are reset.
-    Reset,
-    /// `peer` forgets its links with `node`, which hears nothing of it.
-    HalfOpen,
-    /// The process of `node` dies; it starts again after `for_us`.
-    Crash,
-    /// The power of `node` fails: unsynced bytes are lost.
-    Power,
-    /// `node` shuts down in order.
-    Shutdown,
-    /// `node` loses everything and comes back as new.
-    Wipe,
-    /// `node` stands still.
-    Pause,
-    /// The clock of `node` jumps ahead by `amount` microseconds.
-    ClockJump,
-    /// The clock of `node` goes `amount` millionths faster.
-    ClockDrift,
-    /// The next sync on `node` fails.
-    SyncFails,
-    /// The disk of `node` has room for `amount` more bytes.
-    DiskFull,
-    /// The disk of `node` takes `amount` times as long.
-    SlowDisk,
-    /// Syncs on `node` are answered well and do nothing.
-    LyingSync,
-    /// One bit of a log file on `node` turns.
-    Rot,
-    /// One block is written over another on `node`.
-    Misdirect,
-    /// An old completion reaches the core of `node` a second time.
-    StaleCompletion,
-    /// An operator pauses the replica `peer` on the primary `node`, and resumes it after `for_us`.
-    PauseReplica,
-}
-
-/// What goes wrong, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// When it begins.
-    pub at_us: u64,
-    /// What it is.
-    pub kind: FaultKind,
-    /// Where.
-    pub node: NodeId,
-    /// The other side, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer: Option<NodeId>,
-    /// How long; until all is healed where it is not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub for_us: Option<u64>,
-    /// How much.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub amount: Option<i64>,
-}
-
-impl Fault {
-    /// A fault without a peer, an end or an amount.
-    #[must_use]
-    pub const fn new(at_us: u64, kind: FaultKind, node: NodeId) -> Self {
-        Self { at_us, kind, node, peer: None, for_us: None, amount: None }
-    }
-
-    /// The same with another side.
-    #[must_use]
-    pub const fn with(mut self, peer: NodeId) -> Self {
-        self.peer = Some(peer);
-        self
-    }
-
-    /// The same for so long.
-    #[must_use]
-    pub const fn lasting(mut self, for_us: u64) -> Self {
-        self.for_us = Some(for_us);
-        self
-    }
-
-    /// The same by so much.
-    #[must_use]
-    pub const fn by(mut self, amount: i64) -> Self {
-        self.amount = Some(amount);
-        self
-    }
-}
-
-/// A bug put in by hand between the core and what is around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PlantedKind {
-    /// Writes are reported as durable before they are synced.
-    AckBeforeSync,
-    /// Acks leave for one entry more than is durable.
-    AckTooFar,
-    /// A replica writes another payload than it was sent, with checksums that hold.
-    OtherPayload,
-    /// An entry of the primary is written under another node's epoch.
-    ForeignEpoch,
-    /// Batches carry a commit that is one too high.
-    CommitTooHigh,
-    /// The promise is forgotten at a restart.
-    ForgottenPromise,
-    /// The durable end of a log is zeroed while the node is down.
-    LostEnd,
-    /// Appends are answered at once, whatever level they ask for.
-    AnswerTooEarly,
-    /// A failed sync is reported as a good one.
-    SyncFailureHidden,
-    /// Reads give entries that are not committed.
-    ReadUncommitted,
-    /// Corrupt frames are mended into good ones with other entries.
-    CorruptFrameBelieved,
-    /// An entry is written twice, under two sequences.
-    DuplicateApply,
-    /// Timers never fire.
-    ForgottenTimer,
-    /// Replies are dropped.
-    ForgottenReply,
-    /// An old completion changes the node.
-    StaleBelieved,
-    /// Batches are shipped under another node's epoch.
-    ForeignPrimary,
-    /// A replica's echoes name no commit any more.
-    CommitGoesBack,
-}
-
-/// A bug put in by hand on one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Planted {
-    /// The bug.
-    pub kind: PlantedKind,
-    /// Where.
-    pub node: NodeId,
 }
 
 impl Scenario {

@@ -218,9 +218,10 @@ impl<'s> World<'s> {
         let at = &mut self.nodes[node];
         let Some(process) = &mut at.process else { return };
         let local = at.clock.local(self.now);
-        match &event {
-            Event::TimerFired => self.wakes += 1,
-            _ => self.events += 1,
+        if event == Event::TimerFired {
+            self.wakes += 1;
+        } else {
+            self.events += 1;
         }
         self.trace.mix(self.now.0 ^ (node as u64) << 56 ^ event_mark(&event));
         if self.trace.is_on() {

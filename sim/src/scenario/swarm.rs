@@ -269,9 +269,8 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
         | FaultKind::Misdirect
         | FaultKind::StaleCompletion => fault.peer = None,
     }
-    match kind {
-        FaultKind::ClockJump | FaultKind::ClockDrift | FaultKind::DiskFull | FaultKind::SlowDisk => fault.peer = None,
-        _ => {}
+    if matches!(kind, FaultKind::ClockJump | FaultKind::ClockDrift | FaultKind::DiskFull | FaultKind::SlowDisk) {
+        fault.peer = None;
     }
     Some(fault)
 }

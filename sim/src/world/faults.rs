@@ -207,16 +207,15 @@ impl World<'_> {
 
     fn go_down(&mut self, node: NodeIndex, kind: FaultKind) {
         self.nodes[node].down += 1;
-        match kind {
-            FaultKind::Power => self.lose_power(node),
-            FaultKind::Wipe => self.wipe(node),
-            FaultKind::Shutdown => {
-                if let Some(process) = &mut self.nodes[node].process {
-                    process.told_to_stop = true;
-                    self.handle(node, Event::Command(Command::Shutdown));
-                }
-            }
-            _ => self.die(node, false),
+        if kind == FaultKind::Power {
+            self.lose_power(node);
+        } else if kind == FaultKind::Wipe {
+            self.wipe(node);
+        } else if kind == FaultKind::Crash {
+            self.die(node, false);
+        } else if let Some(process) = &mut self.nodes[node].process {
+            process.told_to_stop = true;
+            self.handle(node, Event::Command(Command::Shutdown));
         }
     }
 

@@ -120,26 +120,23 @@ impl World<'_> {
 
     fn space_opened(&mut self, node: NodeIndex, mut event: Event, excused: bool) {
         self.bugs.before_opened(node, &mut event);
-        match &event {
-            Event::SpaceOpened(opened) => {
-                let space = self.checks.space(opened.name.id());
-                let (durable, before) =
-                    space.and_then(|space| self.nodes[node].left.get(space).copied()).unwrap_or_default();
-                self.checks.opened(node, opened, durable, before);
-                self.note(Subject::Node(node_id(node)), LineKind::Milestone, || {
-                    format!("opens {} with {} promised {}", opened.name, opened.end, opened.promise)
-                });
+        if let Event::SpaceOpened(opened) = &event {
+            let space = self.checks.space(opened.name.id());
+            let left = space.and_then(|space| self.nodes[node].left.get(space).copied());
+            let (durable, before) = left.unwrap_or_default();
+            self.checks.opened(node, opened, durable, before);
+            self.note(Subject::Node(node_id(node)), LineKind::Milestone, || {
+                format!("opens {} with {} promised {}", opened.name, opened.end, opened.promise)
+            });
+        }
+        if let Event::SpaceOpenFailed { name, error, .. } = &event {
+            if error.kind == StorageErrorKind::Corrupt {
+                self.marks.hit(Mark::RotFound);
             }
-            Event::SpaceOpenFailed { name, error, .. } => {
-                if error.kind == StorageErrorKind::Corrupt {
-                    self.marks.hit(Mark::RotFound);
-                }
-                self.checks.open_failed(node, name, excused, &error.to_string());
-                if let Some(process) = &mut self.nodes[node].process {
-                    process.storage_failed = true;
-                }
+            self.checks.open_failed(node, name, excused, &error.to_string());
+            if let Some(process) = &mut self.nodes[node].process {
+                process.storage_failed = true;
             }
-            _ => {}
         }
         self.handle(node, event);
     }

@@ -16,10 +16,7 @@ impl World<'_> {
     pub(super) fn carry_out(&mut self, node: NodeIndex, actions: &mut Actions) {
         let mut sending: Option<LinkId> = None;
         for action in actions.drain() {
-            let target = match &action {
-                Action::Send { link, .. } => Some(*link),
-                _ => None,
-            };
+            let target = if let Action::Send { link, .. } = &action { Some(*link) } else { None };
             if sending.is_some() && sending != target {
                 self.flush(node, sending.take());
             }
@@ -170,20 +167,16 @@ impl World<'_> {
 
     /// Gives a completion to the core, and keeps it for a fault that repeats old ones.
     pub(super) fn deliver_completion(&mut self, node: NodeIndex, event: Event) {
-        match &event {
-            Event::StorageFailed { space, operation, error } => {
-                if let Some(process) = &mut self.nodes[node].process {
-                    process.storage_failed = true;
-                }
-                self.storage_failure_marks(*operation, error);
-                self.checks.storage_failed(node, *space);
+        if let Event::StorageFailed { space, operation, error } = &event {
+            if let Some(process) = &mut self.nodes[node].process {
+                process.storage_failed = true;
             }
-            Event::WalAppended { .. } | Event::VoteSaved { .. } => {
-                if self.keeps_completions() {
-                    self.nodes[node].old_completion = Some(event.clone());
-                }
-            }
-            _ => {}
+            self.storage_failure_marks(*operation, error);
+            self.checks.storage_failed(node, *space);
+        }
+        let repeatable = matches!(event, Event::WalAppended { .. } | Event::VoteSaved { .. });
+        if repeatable && self.keeps_completions() {
+            self.nodes[node].old_completion = Some(event.clone());
         }
         self.handle(node, event);
     }

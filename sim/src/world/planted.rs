@@ -65,22 +65,27 @@ impl PlantedBugs {
         if !self.any() {
             return;
         }
-        match message {
-            Message::Ack(ack) if self.has(PlantedKind::AckTooFar, node) => ack.durable = ack.durable.next(),
-            Message::Batch(batch) if self.has(PlantedKind::CommitTooHigh, node) => {
+        if let Message::Ack(ack) = message
+            && self.has(PlantedKind::AckTooFar, node)
+        {
+            ack.durable = ack.durable.next();
+        }
+        if let Message::Batch(batch) = message {
+            if self.has(PlantedKind::CommitTooHigh, node) {
                 batch.header.commit = batch.header.commit.next();
             }
-            Message::Batch(batch) if self.has(PlantedKind::ForeignPrimary, node) => {
+            if self.has(PlantedKind::ForeignPrimary, node) {
                 let epoch = batch.header.epoch;
                 let other = engraft::types::NodeId(epoch.owner().0 + 1);
                 batch.header.epoch = Epoch::new(epoch.generation(), epoch.term(), other);
             }
-            Message::Echo(echo) if self.has(PlantedKind::CommitGoesBack, node) => {
-                for commit in &mut echo.commits {
-                    commit.commit = Sequence::ZERO;
-                }
+        }
+        if let Message::Echo(echo) = message
+            && self.has(PlantedKind::CommitGoesBack, node)
+        {
+            for commit in &mut echo.commits {
+                commit.commit = Sequence::ZERO;
             }
-            _ => {}
         }
     }
 
@@ -109,10 +114,9 @@ impl PlantedBugs {
     pub(super) fn before_completed(&self, node: NodeIndex, event: &mut Event) {
         if let Event::StorageFailed { space, .. } = event
             && self.has(PlantedKind::SyncFailureHidden, node)
+            && let Some(last) = self.last_writes.get(&(node, *space))
         {
-            if let Some(last) = self.last_writes.get(&(node, *space)) {
-                *event = last.clone();
-            }
+            *event = last.clone();
         }
     }
 
