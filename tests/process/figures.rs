@@ -244,3 +244,28 @@ fn a_long_poll_is_answered_by_the_commit_by_its_time_or_by_the_end_of_the_node()
     assert_eq!(server.wait(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(4), "nobody is waited for who waits for nothing");
 }
+
+#[test]
+fn the_document_for_operators_names_every_metric_every_status_and_every_command() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
+    let text = std::fs::read_to_string(file).expect("the document");
+    for metric in METRICS {
+        let labels = if metric.by_replica { "`memory_space`, `replica_id`" } else { "`memory_space`" };
+        let kind = if metric.kind == MetricKind::Counter { "counter" } else { "gauge" };
+        let row = format!("| `{}` | {labels} | {kind} |", metric.name);
+        assert!(text.contains(&row), "docs/operating.md has no row {row}");
+    }
+    let named = text.lines().filter(|line| line.starts_with("| `engram_replication_")).count();
+    assert_eq!(named, METRICS.len(), "docs/operating.md names metrics that are not there");
+    for status in [200, 202, 400, 404, 405, 408, 413, 421, 429, 503] {
+        assert!(text.contains(&format!("\n| {status} | ")), "docs/operating.md does not tell of {status}");
+    }
+    let help = super::support::engraft().arg("--help").output().expect("it runs");
+    let help = super::support::stdout(&help);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    assert!(commands.len() > 8, "{help}");
+    for command in commands.into_iter().filter(|command| !command.is_empty()) {
+        assert!(text.contains(&format!("| `engraft {command}")), "docs/operating.md does not tell of {command}");
+    }
+}
