@@ -8,16 +8,22 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub mod append;
 pub mod bench;
 pub mod client;
 pub mod completions;
 pub mod config;
 pub mod demo;
+pub mod diagnostics;
 mod exit;
 mod log;
+pub mod nodes;
 mod output;
+pub mod read;
 pub mod serve;
 mod signal;
+pub mod status;
+mod supervisor;
 pub mod wal;
 
 pub use exit::{Exit, Failure};
@@ -36,6 +42,12 @@ struct Arguments {
 enum Command {
     /// Run a node: the first line on stdout tells its addresses once it serves.
     Serve(serve::ServeArguments),
+    /// Append the lines of a file or of stdin, each as an entry.
+    Append(append::AppendArguments),
+    /// Print committed entries, from any node.
+    Read(read::ReadArguments),
+    /// Show how nodes, spaces and replicas do; exit 7 where a replica lags more than it may.
+    Status(status::StatusArguments),
     /// Run three nodes on this machine, kill one while writing, and count what every node has afterwards.
     Demo(demo::DemoArguments),
     /// Look at the files of a log.
@@ -44,6 +56,8 @@ enum Command {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Write down what a node is and how it does, for those who are asked for help: no payloads, no secrets.
+    Diagnostics(diagnostics::DiagnosticsArguments),
     /// Print what a shell completes these commands with.
     Completions(completions::CompletionsArguments),
     /// Measure this build on this machine, beside what the machine does without it.
@@ -65,6 +79,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let result = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Append(arguments) => append::run(&arguments),
+        Command::Read(arguments) => read::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Diagnostics(arguments) => diagnostics::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Wal(command) => wal::run(&command),
         Command::Config(command) => config::run(&command),

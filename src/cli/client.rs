@@ -27,6 +27,36 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// Committed entries, as they came.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// The last committed entry, where the node told it.
+    pub commit: Option<u64>,
+    /// A line of JSON for each entry, or one error.
+    pub body: Bytes,
+}
+
+/// Why no answer came.
+#[derive(Debug, Clone)]
+pub enum NoAnswer {
+    /// The node was not reached: nothing was sent, so nothing can have happened.
+    NotSent(Failure),
+    /// The connection broke, or the time was up. What was asked for may have been done.
+    Unknown(Failure),
+}
+
+impl NoAnswer {
+    /// The failure, for whom it makes no difference.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::NotSent(failure) | Self::Unknown(failure) => failure,
+        }
+    }
+}
+
 /// A node's status, as far as the commands need it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct StatusReply {
@@ -47,6 +77,12 @@ pub struct SpaceReply {
     pub role: String,
     /// Why it stopped, where it did.
     pub stopped: Option<String>,
+    /// The primary, by the configuration.
+    pub primary: u16,
+    /// The epoch in force, in its printed form.
+    pub epoch: String,
+    /// The last entry in the log.
+    pub end: u64,
     /// The last durable entry.
     pub durable: u64,
     /// The last entry known to be committed.
@@ -60,10 +96,16 @@ pub struct SpaceReply {
 pub struct ReplicaReply {
     /// The replica.
     pub node: u16,
+    /// How it does: `healthy`, `lagging`, `degraded` or `failed`.
+    pub status: String,
+    /// Why it is said to do so.
+    pub reason: String,
     /// The last entry that it has durable.
     pub durable: u64,
     /// Whether a link to it is open.
     pub connected: bool,
+    /// Whether an operator paused it.
+    pub paused: bool,
     /// How far it is behind.
     pub lag: LagNow,
 }
@@ -73,6 +115,8 @@ pub struct ReplicaReply {
 pub struct LagNow {
     /// In entries.
     pub entries: u64,
+    /// In milliseconds: the age of the oldest of them.
+    pub ms: u64,
 }
 
 /// The lag of a replica over time.
@@ -117,14 +161,71 @@ impl Client {
         Ok(Answer { status, body })
     }
 
+    /// Appends NDJSON lines at the space's own level or another; the answer comes once each of them is answered.
+    ///
+    /// # Errors
+    /// Where no answer came.
+    pub async fn append_lines(
+        &self,
+        space: &str,
+        lines: Bytes,
+        ack: Option<Ack>,
+        timeout: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        let ack = ack.map_or_else(String::new, |ack| format!("ack={ack}&"));
+        let request = self
+            .http
+            .post(format!("{}/v1/spaces/{space}/entries?{ack}timeout_ms={}", self.base, timeout.as_millis()))
+            .header(CONTENT_TYPE, NDJSON)
+            .timeout(timeout + Duration::from_secs(30))
+            .body(lines);
+        let response = request.send().await.map_err(|error| self.no_answer(&error))?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(|error| NoAnswer::Unknown(self.unreachable(&error)))?;
+        Ok(Answer { status, body })
+    }
+
+    /// Reads committed entries from `from` on; where there are none yet, the node waits for the first up to `wait`.
+    ///
+    /// # Errors
+    /// Where no answer came.
+    pub async fn read(&self, space: &str, from: u64, wait: Duration) -> Result<Page, Failure> {
+        let wait_ms = wait.as_millis();
+        let request = self
+            .http
+            .get(format!("{}/v1/spaces/{space}/entries?from={from}&wait_ms={wait_ms}", self.base))
+            .timeout(wait + Duration::from_secs(30));
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        let commit = response.headers().get("engraft-commit").and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok(Page { status, commit, body })
+    }
+
     /// What the node says of itself.
     ///
     /// # Errors
     /// Where no answer came, or one that is none.
     pub async fn status(&self) -> Result<StatusReply, Failure> {
-        let request = self.http.get(format!("{}/v1/status", self.base)).timeout(Duration::from_secs(5));
+        let text = self.get("/v1/status").await?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Failure::failed(format!("{} answers with no status: {error}", self.base)))
+    }
+
+    /// The answer to a GET of this path, which has to be a good one.
+    ///
+    /// # Errors
+    /// Where no answer came, or one of failure.
+    pub async fn get(&self, path: &str) -> Result<Bytes, Failure> {
+        let request = self.http.get(format!("{}{path}", self.base)).timeout(Duration::from_secs(5));
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
-        response.json().await.map_err(|error| self.unreachable(&error))
+        let response = response.error_for_status().map_err(|error| self.unreachable(&error))?;
+        response.bytes().await.map_err(|error| self.unreachable(&error))
+    }
+
+    fn no_answer(&self, error: &reqwest::Error) -> NoAnswer {
+        let failure = self.unreachable(error);
+        if error.is_connect() { NoAnswer::NotSent(failure) } else { NoAnswer::Unknown(failure) }
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

@@ -26,6 +26,16 @@ impl Output {
         judge(self.stdout.write_all(text.as_bytes()))
     }
 
+    /// Writes out what is held, for those who wait for it; false where nobody reads any more.
+    pub(super) fn flush(&mut self) -> Result<bool, Failure> {
+        judge(self.stdout.flush())
+    }
+
+    /// Writes bytes; false where nobody reads any more.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
+        judge(self.stdout.write_all(bytes))
+    }
+
     /// Writes out what is still held.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         judge(self.stdout.flush()).map(|_| ())

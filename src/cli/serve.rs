@@ -21,6 +21,7 @@ use super::config::OverrideArguments;
 use super::exit::{Exit, Failure};
 use super::log::LogArguments;
 use super::signal::StopSignals;
+use super::supervisor;
 
 /// How to run a node.
 #[derive(Debug, Args)]
@@ -67,6 +68,7 @@ async fn serve(config: Arc<NodeConfig>, stop_with_stdin: bool) -> Result<(), Fai
         tokio::spawn(http::serve(listener, node.clone(), Arc::clone(&config), stop))
     });
     ready(&config, &node, http_address.map(|address| address.to_string()))?;
+    supervisor::tell(supervisor::Word::Ready);
     let halted = tokio::select! {
         biased;
         () = signals.wait() => false,
@@ -114,6 +116,7 @@ async fn drain(
     stop_clients: oneshot::Sender<()>,
 ) {
     tracing::info!("stopping");
+    supervisor::tell(supervisor::Word::Stopping);
     let _ = stop_clients.send(());
     let Some(mut clients) = clients else {
         node.shutdown().await;

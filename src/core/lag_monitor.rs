@@ -174,7 +174,8 @@ impl LagMonitor {
             let (since, worst) = self.improving.map_or((now, target), |(since, worst)| (since, worst.min(target)));
             self.improving = Some((since, worst));
             if now >= since + config.status_hold {
-                self.improving = None;
+                // What is better still has to hold in its turn: without a wake for it, a quiet space would stay as it is.
+                self.improving = (worst < target).then_some((now, target));
                 change = Some((worst, held(worst, target, measured, config)));
             }
         }
@@ -247,4 +248,32 @@ pub(crate) fn reason(measured: &Measured) -> String {
 fn held(worst: ReplicaStatus, now: ReplicaStatus, measured: &Measured, config: &ReplicationConfig) -> String {
     let reason = reason(measured);
     if worst == now { reason } else { format!("no worse for {} ms; now {reason}", config.status_hold.as_millis()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::types::{ClusterId, Incarnation, SpaceName};
+
+    #[test]
+    fn a_status_that_improves_in_steps_comes_to_the_top_by_time_alone() {
+        let cluster = ClusterId::from_name("test").expect("a name");
+        let config = ReplicationConfig::new(NodeId(1), cluster, Incarnation([0; 16]), vec![NodeId(2)]);
+        let space = SpaceName::new("orders").expect("a name").id();
+        let mut monitor = LagMonitor::default();
+        let mut judge = |now: u64, entries: u64, failed: Option<String>| {
+            let lag = ReplicaLag { entries, bytes: entries, ms: if entries > 0 { 2_000 } else { 0 } };
+            let measured = Measured { lag, oldest: Time(0), failed };
+            monitor.update(Time(now), space, NodeId(2), &measured, &config, &mut Actions::new());
+            (monitor.status(), monitor.wake())
+        };
+        assert_eq!(judge(10_000_000, 1, Some("away".into())).0, ReplicaStatus::Failed);
+        // It is back and catches up within the time that a better status has to hold.
+        assert_eq!(judge(10_100_000, 1, None).0, ReplicaStatus::Failed);
+        assert_eq!(judge(10_200_000, 0, None), (ReplicaStatus::Failed, Some(Time(11_100_000))));
+        assert_eq!(judge(11_100_000, 0, None), (ReplicaStatus::Degraded, Some(Time(12_100_000))));
+        assert_eq!(judge(12_100_000, 0, None), (ReplicaStatus::Healthy, None));
+    }
 }

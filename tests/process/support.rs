@@ -40,9 +40,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a node with this configuration, in this directory, and returns once it serves.
     pub(crate) fn start(directory: &Path, configuration: &str) -> Self {
+        Self::start_with(engraft(), directory, configuration)
+    }
+
+    /// The same by a command that was prepared, such as one with more in its environment.
+    pub(crate) fn start_with(mut command: Command, directory: &Path, configuration: &str) -> Self {
         let file = directory.join("node.toml");
         std::fs::write(&file, configuration).expect("written");
-        let mut child = engraft()
+        let mut child = command
             .args(["serve", "--stop-with-stdin", "--log", "error", "--config"])
             .arg(&file)
             .stdin(Stdio::piped())
@@ -64,6 +69,12 @@ impl Server {
     /// Where it speaks HTTP.
     pub(crate) fn http(&self) -> &str {
         self.ready["http"].as_str().expect("an address")
+    }
+
+    /// Sends it a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success(), "{name}");
     }
 
     /// Closes its stdin.
@@ -122,6 +133,18 @@ impl Server {
             assert!(begun.elapsed() < Duration::from_secs(30), "no primary: {}", self.get("/v1/status").text);
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// Waits for something; what takes longer than this has failed.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(why) => assert!(begun.elapsed() < Duration::from_secs(30), "{what} never came: {why}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
