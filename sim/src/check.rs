@@ -119,7 +119,7 @@ impl Checks {
             }
             DiskChange::Written { file, offset, bytes, zeros } => {
                 // Later writes are on the disk already: only what this one put there is new.
-                let limit = if *zeros { *offset } else { *offset + *bytes };
+                let limit = if *zeros { 0 } else { *offset + *bytes };
                 self.each_log_with(node, *file, |checks, space| checks.parse(node, space, disk, *file, *offset, limit));
             }
             DiskChange::Resized { file, size } => {
