@@ -4,8 +4,6 @@ use alloc::sync::Arc;
 use std::io::{self, IoSlice};
 use std::path::Path;
 
-use super::segment::write_zeros;
-
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -104,19 +102,6 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Those of the operating system.
     fn set_size(&self, size: u64) -> io::Result<()>;
 
-    /// Makes a new file `size` bytes of zeros, for which the disk has room from then on; durable after [`DiskFile::sync`].
-    ///
-    /// They are written here. A disk that can set room aside without writing does that.
-    ///
-    /// # Errors
-    /// Those of the operating system; a disk without so much room is told by this call, not by a later write.
-    fn allocate(&self, size: u64) -> io::Result<()>
-    where
-        Self: Sized,
-    {
-        write_zeros(self, 0, size)
-    }
-
     /// Takes the file for this process until it is closed; `false` where another process has it.
     ///
     /// A disk that only one process can reach has nothing to do here.
@@ -148,10 +133,6 @@ impl<F: DiskFile> DiskFile for Arc<F> {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         F::set_size(self, size)
-    }
-
-    fn allocate(&self, size: u64) -> io::Result<()> {
-        F::allocate(self, size)
     }
 
     fn try_lock(&self) -> io::Result<bool> {

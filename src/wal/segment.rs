@@ -66,7 +66,7 @@ pub(crate) fn write_zeros<F: DiskFile>(file: &F, from: u64, to: u64) -> io::Resu
 pub(crate) fn create<D: Disk>(disk: &D, directory: &Path, name: SegmentName, size: u64) -> Result<D::File, WalError> {
     let path = directory.join(name.to_string());
     let file = disk.open(&path, Access::CreateNew).map_err(WalError::io("create", &path))?;
-    let filled = file.allocate(size).map_err(WalError::io("allocate", &path));
+    let filled = write_zeros(&file, 0, size).map_err(WalError::io("allocate", &path));
     let made = filled.and_then(|()| {
         file.sync().map_err(WalError::io("sync", &path))?;
         disk.sync_directory(directory).map_err(WalError::io("sync", directory))

@@ -6,8 +6,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::disk::{Access, Disk, DiskEntry, DiskFile};
-#[cfg(target_os = "linux")]
-use super::segment::write_zeros;
 
 /// The operating system's files, through positioned reads and writes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -124,17 +122,6 @@ impl DiskFile for StdFile {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.0.set_len(size)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn allocate(&self, size: u64) -> io::Result<()> {
-        // Writing the zeros costs as much as writing the entries does, and holds up every group behind the new segment.
-        let reserve = || rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, size);
-        match rustix::io::retry_on_intr(reserve) {
-            Ok(()) => Ok(()),
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => write_zeros(self, 0, size),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn try_lock(&self) -> io::Result<bool> {
