@@ -107,7 +107,8 @@ async fn nodes(arguments: &DiagnosticsArguments, bundle: &mut Bundle<'_>) -> Res
         }
     };
     let reports = ask(&mut nodes).await?;
-    bundle.write_json("status.json", &json!({ "nodes": reports.iter().map(NodeReport::to_json).collect::<Vec<_>>() }))?;
+    bundle
+        .write_json("status.json", &json!({ "nodes": reports.iter().map(NodeReport::to_json).collect::<Vec<_>>() }))?;
     for report in &reports {
         let Ok((_, status)) = &report.answer else {
             let why = report.answer.as_ref().err().map(|failure| failure.message.clone()).unwrap_or_default();

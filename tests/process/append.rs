@@ -61,7 +61,11 @@ fn each_line_is_an_entry_in_its_order_however_small_the_window() {
     let output = output.expect("it runs");
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     let expected: [&[u8]; 4] = [b"", b" \xff\r", b"", b"last"];
-    assert_eq!(payloads(&server).get(500..), Some(expected.map(<[u8]>::to_vec).as_slice()), "bytes are kept as they are");
+    assert_eq!(
+        payloads(&server).get(500..),
+        Some(expected.map(<[u8]>::to_vec).as_slice()),
+        "bytes are kept as they are"
+    );
     let told = lines(&output);
     assert_eq!(
         told[1],
@@ -179,7 +183,11 @@ fn lines_that_cannot_be_entries_are_told_with_their_reason() {
     // In one window with a line behind it that is appended, it cannot be set right any more.
     let output = append(server.http(), b"large\nfine\n", &[]);
     assert_eq!(code(&output), Some(1));
-    assert!(stdout(&output).starts_with("appended 1 entry to orders: #3 to #3 in e1n1; 1 failed; "), "{}", stdout(&output));
+    assert!(
+        stdout(&output).starts_with("appended 1 entry to orders: #3 to #3 in e1n1; 1 failed; "),
+        "{}",
+        stdout(&output)
+    );
 }
 
 #[test]

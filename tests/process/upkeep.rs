@@ -1,10 +1,10 @@
 //! A node as a service: one process to a directory, told when it is ready, stopped in good order, sparing with links.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
@@ -85,7 +85,10 @@ fn a_link_is_one_connection_however_many_batches_it_carries() {
         assert_eq!(trio.node(1).post(&format!("{ENTRIES}?ack=all"), &[b'x'; 1_000]).status, 200);
     }
     assert!(sent(2) >= before + 200, "each was answered before the next was sent, so each is a batch of its own");
-    assert!(proxies.iter().map(|proxy| proxy.bytes.load(Ordering::SeqCst)).sum::<usize>() > 200_000, "they came this way");
+    assert!(
+        proxies.iter().map(|proxy| proxy.bytes.load(Ordering::SeqCst)).sum::<usize>() > 200_000,
+        "they came this way"
+    );
     assert_eq!(connections(), at_first, "no batch has made a connection of its own");
 }
 
@@ -219,8 +222,9 @@ fn a_stop_under_load_keeps_every_entry_that_was_acknowledged() {
 fn try_append(http: &str, payload: &str) -> Option<u64> {
     let mut stream = TcpStream::connect(http).ok()?;
     let size = payload.len();
-    let request =
-        format!("POST {ENTRIES} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n{payload}");
+    let request = format!(
+        "POST {ENTRIES} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n{payload}"
+    );
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

@@ -111,11 +111,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Takes an answer in; what remains to be sent, and why it was not taken.
-    fn take<'p>(
-        &mut self,
-        sent: &'p [Vec<u8>],
-        answer: &Answer,
-    ) -> Result<(&'p [Vec<u8>], Option<Refusal>), Failure> {
+    fn take<'p>(&mut self, sent: &'p [Vec<u8>], answer: &Answer) -> Result<(&'p [Vec<u8>], Option<Refusal>), Failure> {
         if let Ok(Whole { error }) = serde_json::from_slice(&answer.body) {
             let refusal = self.refusal(&error);
             if let Refusal::Final { .. } = refusal {

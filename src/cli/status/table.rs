@@ -6,8 +6,7 @@ use super::super::client::{ReplicaReply, SpaceReply, StatusReply};
 use super::NodeReport;
 
 /// Columns, from the left.
-const COLUMNS: [&str; 10] =
-    ["NODE", "SPACE", "ROLE", "EPOCH", "END", "COMMIT", "REPLICA", "STATUS", "LAG", "REASON"];
+const COLUMNS: [&str; 10] = ["NODE", "SPACE", "ROLE", "EPOCH", "END", "COMMIT", "REPLICA", "STATUS", "LAG", "REASON"];
 
 type Row = [String; COLUMNS.len()];
 
@@ -17,7 +16,9 @@ pub(super) fn table(reports: &[NodeReport]) -> String {
     for report in reports {
         match &report.answer {
             Ok((_, status)) => rows.extend(node_rows(status)),
-            Err(failure) => rows.push(row([&report.http, "-", "unreachable", "", "", "", "", "", "", &failure.message])),
+            Err(failure) => {
+                rows.push(row([&report.http, "-", "unreachable", "", "", "", "", "", "", &failure.message]))
+            }
         }
     }
     lay_out(&rows)
