@@ -94,6 +94,8 @@ struct Node {
     /// When its timer fired last, on its own clock, and how often since then.
     woken: Time,
     wakes_now: u32,
+    /// How often it was started again after the healing.
+    mended: u32,
     /// What was durable of each space when the last process ended: the end, and the one before it.
     left: Vec<(Sequence, Sequence)>,
 }

@@ -263,6 +263,10 @@ impl World<'_> {
         let at = &mut self.nodes[node];
         let local = at.clock.local(self.now);
         let (Some(process), Some(event)) = (&mut at.process, &at.old_completion) else { return };
+        // What is due happens with the next event, whichever it is, and says nothing about this one.
+        if process.told_to_stop || process.core.next_wake().is_some_and(|deadline| deadline <= local) {
+            return;
+        }
         let event = if self.bugs.believes_stale(node) {
             Event::LinkUp { link: engraft::types::LinkId::accepted(1 << 40) }
         } else {

@@ -51,6 +51,7 @@ impl Node {
             doomed: false,
             woken: Time::ZERO,
             wakes_now: 0,
+            mended: 0,
             left: vec![(Sequence::ZERO, Sequence::ZERO); scenario.spaces.len()],
         }
     }

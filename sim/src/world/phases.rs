@@ -14,6 +14,8 @@ use crate::storage;
 
 /// Between two looks at whether all have converged.
 const LOOK_US: u64 = 20_000;
+/// How often a node is started again whose storage fails after all was healed.
+const MENDED_MAX: u32 = 5;
 
 impl World<'_> {
     pub(super) fn phases(&mut self) {
@@ -52,11 +54,11 @@ impl World<'_> {
             }
         }
         // A long backlog on a narrow link keeps a probe waiting; the quorum is well while the replicas go on.
-        if !self.advance(Time(self.now.0 + quorum_us / 2)) {
+        if !self.advance_mending(Time(self.now.0 + quorum_us / 2), &quorum) {
             return false;
         }
         let before: Vec<u64> = (0..self.checks.spaces.len()).map(|space| self.replicated(space)).collect();
-        if !self.advance(Time(self.now.0 + quorum_us - quorum_us / 2)) {
+        if !self.advance_mending(Time(self.now.0 + quorum_us - quorum_us / 2), &quorum) {
             return false;
         }
         for (space, probe) in probes {
@@ -70,6 +72,19 @@ impl World<'_> {
                     )
                 });
                 return false;
+            }
+        }
+        true
+    }
+
+    /// Goes on; a storage that fails late, from a fault before the healing, is started again.
+    fn advance_mending(&mut self, until: Time, nodes: &[NodeIndex]) -> bool {
+        while self.now < until {
+            if !self.advance(Time(self.now.0 + LOOK_US).min(until)) {
+                return false;
+            }
+            for node in nodes {
+                self.mend_failed(*node);
             }
         }
         true
@@ -111,11 +126,11 @@ impl World<'_> {
         self.start(node);
     }
 
-    /// An operator starts a node again whose storage failed, unless that is of no use.
+    /// An operator starts a node again whose storage failed; a few times, where a damaged log keeps it failing.
     fn mend_failed(&mut self, node: NodeIndex) {
-        let useful = (0..self.checks.spaces.len()).all(|space| !self.is_lost(node, space));
         let failed = self.nodes[node].process.as_ref().is_none_or(|process| process.storage_failed);
-        if useful && failed {
+        if failed && self.nodes[node].mended < MENDED_MAX {
+            self.nodes[node].mended += 1;
             self.mend(node);
         }
     }
