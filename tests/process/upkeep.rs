@@ -120,7 +120,10 @@ fn a_second_process_is_kept_out_of_a_data_directory() {
     first.wait_for_primary();
     let serve = || {
         let config = directory.path().join("node.toml");
-        engraft().args(["serve", "--config"]).arg(config).stdin(std::process::Stdio::null()).output().expect("it runs")
+        // Were it let in, it would end with its stdin, and by another exit code.
+        let mut command = engraft();
+        command.args(["serve", "--stop-with-stdin", "--config"]).arg(config).stdin(std::process::Stdio::null());
+        command.output().expect("it runs")
     };
     let second = serve();
     assert_eq!((code(&second), stdout(&second).as_str()), (Some(1), ""), "{}", stderr(&second));
