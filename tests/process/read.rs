@@ -1,8 +1,10 @@
 //! `engraft read`: from any node, everything once and in order.
 
+use core::time::Duration;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::process::{Child, ChildStdout, Output, Stdio};
+use std::process::{Child, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
 
 use super::support::{Server, alone, code, engraft, stderr, stdout};
 use super::trio::Trio;
@@ -16,7 +18,7 @@ fn read(http: &str, more: &[&str]) -> Output {
 /// A reader that follows; killed when it is dropped.
 struct Follower {
     child: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Follower {
@@ -28,15 +30,15 @@ impl Follower {
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped"));
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let (read, lines) = mpsc::channel();
+        // It ends with the reader that it reads from.
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).all(|line| read.send(line).is_ok()));
         Self { child, lines }
     }
 
     fn next(&mut self) -> String {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).expect("a line");
-        assert!(line.ends_with('\n'), "the reader ended: {line:?}");
-        line.trim_end().to_owned()
+        self.lines.recv_timeout(Duration::from_secs(30)).expect("a line in time")
     }
 }
 
