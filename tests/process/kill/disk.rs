@@ -31,6 +31,11 @@ impl SmallDisk {
         assert!(self.resize(SIZE), "{} cannot be made larger again", self.path.display());
     }
 
+    /// Leaves a copy of what is on it beside where it is mounted.
+    pub(super) fn keep(&self) {
+        run(Command::new("cp").arg("-a").arg(&self.path).arg(self.path.with_extension("kept")));
+    }
+
     fn resize(&self, size: &str) -> bool {
         run(Command::new("mount").args(["-o", &format!("remount,{size}")]).arg(&self.path))
     }
@@ -57,4 +62,10 @@ fn a_disk_that_is_full_takes_no_more_until_there_is_room() {
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     disk.free();
     std::fs::write(directory.path().join("b"), vec![1; 100_000]).expect("there is room again");
+    disk.keep();
+    drop(disk);
+    assert!(!directory.path().join("b").exists(), "it is unmounted");
+    let kept = directory.path().with_extension("kept");
+    assert_eq!(std::fs::read(kept.join("b")).expect("a copy").len(), 100_000);
+    std::fs::remove_dir_all(kept).expect("removed");
 }

@@ -110,6 +110,10 @@ impl Run {
         if self.report.is_clean() {
             self.finish();
         }
+        if let Some((_, disk)) = self.disk.as_ref().filter(|_| !self.report.is_clean()) {
+            // What lies in memory goes with the run; whoever looks for the cause needs it.
+            disk.keep();
+        }
         self.report.weather = self.cluster.weather_done();
         self.report.seconds = self.begun.elapsed().as_secs_f64();
         self.report
