@@ -1,7 +1,7 @@
 //! What a monitor sees: figures that move with real faults, and readiness.
 
+use alloc::collections::BTreeMap;
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use engraft::core::{NodeStatus, ReplicaLag, ReplicaStatus, ReplicaView, Role, SpaceStatus};

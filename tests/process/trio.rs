@@ -1,6 +1,7 @@
 //! Three nodes in processes of their own, with one space between them whose primary is n1.
 
-use std::net::{SocketAddr, TcpListener};
+use core::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
