@@ -144,7 +144,7 @@ fn an_unknown_entry_exits_1_and_nothing_is_sent_behind_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let server = Server::start(directory.path(), &without_peers(directory.path(), 1, ""));
     server.wait_for_primary();
-    let output = append(server.http(), b"a\nb\nc\n", &["--ack=quorum", "--timeout=50ms", "--window=1", "--json"]);
+    let output = append(server.http(), b"a\nb\nc\n", &["--ack=quorum", "--timeout=1s", "--window=1", "--json"]);
     assert_eq!(code(&output), Some(1));
     let told = lines(&output);
     assert_eq!((told.len(), &told[0]["outcome"], &told[0]["acked_by"]), (1, &"unknown".into(), &vec![1].into()));

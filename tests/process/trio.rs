@@ -1,6 +1,6 @@
 //! Three nodes in processes of their own, with one space between them whose primary is n1.
 
-use ::core::net::SocketAddr;
+use core::net::SocketAddr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
