@@ -4,8 +4,8 @@ use alloc::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The root modules of the two libraries.
-const ROOTS: [&str; 2] = ["src/lib.rs", "sim/src/lib.rs"];
+/// The root modules of the two libraries and of the binary that has modules of its own.
+const ROOTS: [&str; 3] = ["src/lib.rs", "sim/src/lib.rs", "sim/src/main.rs"];
 /// The host module that a build has for itself, with its folder.
 const MADSIM_HOST: &str = "sim/src/madsim_host";
 
