@@ -257,6 +257,9 @@ impl ReplicationCoordinator {
             Command::PauseReplica { space, replica } => {
                 self.with(now, space, actions, |state, context| state.pause(replica, true, context));
             }
+            Command::OpenEpoch { space } => {
+                self.with(now, space, actions, ReplicationState::open_next_epoch);
+            }
             Command::ResumeReplica { space, replica } => {
                 self.with(now, space, actions, |state, context| state.pause(replica, false, context));
             }

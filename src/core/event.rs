@@ -199,6 +199,12 @@ pub enum Command {
         /// The replica.
         replica: NodeId,
     },
+    /// Open another epoch above the one in force, on the primary; elsewhere it means nothing. Appends that wait are
+    /// answered as unknown, and every replica is asked anew where it stands. For a log whose source began anew.
+    OpenEpoch {
+        /// The space.
+        space: SpaceId,
+    },
     /// Close all links and take no more appends. What waits is answered as unknown.
     Shutdown,
 }
@@ -304,6 +310,7 @@ impl fmt::Display for Command {
             Self::WaitFor { request, token, .. } => write!(formatter, "{token} WaitFor {request}"),
             Self::PauseReplica { space, replica } => write!(formatter, "{space} PauseReplica {replica}"),
             Self::ResumeReplica { space, replica } => write!(formatter, "{space} ResumeReplica {replica}"),
+            Self::OpenEpoch { space } => write!(formatter, "{space} OpenEpoch"),
             Self::Shutdown => write!(formatter, "Shutdown"),
         }
     }

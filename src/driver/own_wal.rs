@@ -9,7 +9,7 @@ use std::io;
 
 use tokio::sync::Mutex;
 
-use crate::core::{Ack, AppendError, Outcome};
+use crate::core::{Ack, AppendError, Command, Outcome, Role};
 use crate::types::{SpaceId, Token};
 use crate::wal::own_wal::{EngineEntry, EngineLink, EnginePlace, Look};
 
@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub enum OwnWalError {
     /// The engine rewrote its log, and may still write to a file that has no name any more.
     #[error(
-        "the engine's {file} is another file than the one that was indexed; start node and engine again: the node opens a new epoch and takes the engine's log from its beginning"
+        "the engine's {file} is another file than the one that was indexed; open the engine's files again, then call `resync`: it opens a new epoch and takes the engine's log from its beginning"
     )]
     Replaced {
         /// The file.
@@ -107,6 +107,47 @@ impl OwnWalSpace {
     pub async fn catch_up(&self) -> Result<Option<Token>, OwnWalError> {
         let _order = self.order.lock().await;
         self.read_on(None).await
+    }
+
+    /// Takes a log that the engine rewrote from its beginning, in an epoch of its own: after [`OwnWalError::Replaced`],
+    /// once the engine writes to the new files. What was indexed of the old ones stays in the space, with what follows
+    /// it in a higher epoch; an engine's state that is built from the space begins anew there. The token of the last
+    /// entry.
+    ///
+    /// A replica that still lacks entries of the old files cannot get them any more; the space stops when it asks.
+    ///
+    /// # Errors
+    /// Why not everything was taken. It may be called again.
+    pub async fn resync(&self) -> Result<Option<Token>, OwnWalError> {
+        let _order = self.order.lock().await;
+        let refused = |error| OwnWalError::Refused(error);
+        let mut role =
+            self.node.role(self.space).ok_or(AppendError::UnknownSpace { space: self.space }).map_err(refused)?;
+        let before = role.borrow_and_update().epoch;
+        self.node.command(Command::OpenEpoch { space: self.space }).await;
+        let opened = role.wait_for(|state| {
+            (state.role == Role::Primary && state.epoch > before) || matches!(state.role, Role::Replica | Role::Stopped)
+        });
+        let primary = opened.await.map_err(|_| refused(AppendError::Shutdown))?.role == Role::Primary;
+        if primary {
+            self.link.begin_anew();
+        }
+        self.read_on(None).await
+    }
+
+    /// Follows an engine that reports nothing: looks for new entries again and again, `pause` apart, and takes a log
+    /// that was rewritten anew. All that the engine's log shows has to be durable. It returns when something fails.
+    pub async fn tail(&self, pause: Duration) -> OwnWalError {
+        loop {
+            let result = match self.catch_up().await {
+                Err(OwnWalError::Replaced { .. }) => self.resync().await,
+                other => other,
+            };
+            if let Err(error) = result {
+                return error;
+            }
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Whether the file that was indexed last is still the one of that name; to be asked now and then while the engine

@@ -145,6 +145,11 @@ impl EngineLink {
         self.lock().pending.clear();
     }
 
+    /// The engine's log is to be read from its beginning: what was indexed was another one.
+    pub fn begin_anew(&self) {
+        self.set_last(None);
+    }
+
     fn set_last(&self, last: Option<EnginePlace>) {
         let mut state = self.lock();
         state.pending.clear();
