@@ -1,6 +1,6 @@
 //! The shell that moves bytes, files and time, and the hosts that say where things run.
 //!
-//! [`shell`] owns the core and is the same everywhere; a [`host::Host`] dials, listens, sleeps and runs tasks.
+//! The shell owns the core and is the same everywhere; a [`host::Host`] dials, listens, sleeps and runs tasks.
 //! [`tokio_host`] is the one for production (feature `tokio`); that of the simulator is in the package `engraft-sim`.
 //! [`trio`] runs three cores on one thread, so that they can be measured alone.
 //! [`config`], [`http`] and [`metrics`] are what people, clients and monitors of a production node touch.

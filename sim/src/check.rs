@@ -159,7 +159,7 @@ impl Checks {
         let digits = name.strip_prefix("wal-")?.strip_suffix(".log")?;
         let first = u64::from_str_radix(digits, 16).ok()?;
         let directory = path.parent()?.file_name()?.to_str()?;
-        let space = self.spaces.iter().position(|space| space.is_directory(directory))?;
+        let space = self.spaces.iter().position(|space| space.name.as_str() == directory)?;
         Some((space, Sequence(first)))
     }
 }
@@ -178,11 +178,6 @@ impl SpaceChecks {
             views: (0..nodes).map(|_| claims::View::default()).collect(),
             answered_max: Sequence::ZERO,
         }
-    }
-
-    fn is_directory(&self, name: &str) -> bool {
-        let hex = || self.id.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        name == self.name.as_str() || name == hex()
     }
 
     pub(crate) const fn majority(&self) -> usize {

@@ -36,8 +36,12 @@ impl Clock {
         let rate = MILLION + i128::from(self.drift_ppm);
         let passed = (i128::from(ahead) * MILLION + rate - 1) / rate;
         let mut at = Time(self.world.0.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX)));
+        // The division above rounds, and so does what the clock shows: a step or two sets it right.
         while at < Time::MAX && self.local(at) < local {
             at = Time(at.0 + 1);
+        }
+        while at > self.world && self.local(Time(at.0 - 1)) >= local {
+            at = Time(at.0 - 1);
         }
         at
     }

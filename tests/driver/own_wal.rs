@@ -102,6 +102,43 @@ fn replicas_have_what_the_engine_wrote_whoever_was_away() {
 }
 
 #[test]
+fn a_replaced_file_is_taken_anew_in_a_new_epoch_while_the_node_runs() {
+    run(async {
+        let (cluster, place) = (Cluster::new(), tempfile::tempdir().expect("made"));
+        let directory = place.path().join("engine");
+        let link = link(&directory);
+        let mut engine = Engine::open(&directory);
+        let n2 = cluster.start(N2).await;
+        let (n1, own) = start_n1(&cluster, &link).await;
+        for payload in ["a", "b", "c"] {
+            own.append_entry(engine.append(1, payload)).await.expect("taken");
+        }
+        until("the three on the replica", async || entries(&n2).await.len() == 3).await;
+        let before = n1.status().await.expect("it runs").spaces[0].epoch;
+        engine.compact(&[(1, "a"), (1, "c")]);
+        assert!(matches!(own.check().await, Err(OwnWalError::Replaced { .. })));
+        let mut engine = Engine::open(&directory);
+        // A tailer does by itself what an engine that reports does by calling `resync`.
+        let tail = own.tail(Duration::from_millis(5));
+        let work = async {
+            until("the new file on the replica", async || entries(&n2).await.len() == 5).await;
+            engine.append(2, "d");
+            until("what came after it", async || entries(&n2).await.len() == 6).await;
+        };
+        tokio::select! {
+            error = tail => panic!("the tailer ended: {error}"),
+            () = work => {}
+        }
+        let found: Vec<_> = entries(&n2).await.into_iter().map(|(_, _, payload)| payload).collect();
+        assert_eq!(found, ["a", "b", "c", "a", "c", "d"]);
+        assert!(n1.status().await.expect("it runs").spaces[0].epoch > before);
+        for node in [n1, n2] {
+            node.shutdown().await;
+        }
+    });
+}
+
+#[test]
 fn a_replaced_file_is_noticed_and_taken_anew_in_a_new_epoch() {
     run(async {
         let (cluster, place) = (Cluster::new(), tempfile::tempdir().expect("made"));
