@@ -3,6 +3,7 @@
 mod bad_input;
 mod crash;
 mod crash_disk;
+mod denied_disk;
 mod engram;
 mod engram_files;
 mod engram_reader;

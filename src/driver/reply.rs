@@ -73,7 +73,10 @@ pub(super) fn numbered(command: Command, request: RequestId) -> Command {
             Command::ReadDurable { space, request, from, entries_max, bytes_max }
         }
         Command::WaitFor { space, request: _, token, timeout } => Command::WaitFor { space, request, token, timeout },
-        Command::PauseReplica { .. } | Command::ResumeReplica { .. } | Command::OpenEpoch { .. } | Command::Shutdown => command,
+        Command::PauseReplica { .. }
+        | Command::ResumeReplica { .. }
+        | Command::OpenEpoch { .. }
+        | Command::Shutdown => command,
     }
 }
 

@@ -252,3 +252,20 @@ fn engine_that_tells_what_it_applied_is_believed_no_further_than_the_commit() {
     rig.run(Duration::from_millis(300));
     assert_eq!(applied(&rig), Sequence(2));
 }
+
+#[test]
+fn another_epoch_is_opened_where_it_is_asked_for_and_by_the_primary_only() {
+    let mut rig = Rig::settled();
+    rig.append(N1, Ack::All, b"a");
+    rig.settle();
+    for node in [N2, N1] {
+        rig.event(node, Event::Command(engraft::core::Command::OpenEpoch { space: space() }));
+    }
+    rig.run(Duration::from_secs(1));
+    assert_eq!(rig.status(N1).epoch, Epoch::new(0, 2, N1));
+    assert_eq!((rig.status(N2).role, rig.status(N2).promise), (Role::Replica, Epoch::new(0, 2, N1)));
+    let request = rig.append(N1, Ack::All, b"b");
+    rig.settle();
+    assert_eq!(appended(rig.reply(N1, request)), Sequence(4), "an epoch-start entry stands between");
+    assert_eq!(rig.nodes[&N3].log, rig.nodes[&N1].log);
+}

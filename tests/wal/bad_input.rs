@@ -2,7 +2,6 @@
 
 use alloc::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use engraft::core::{Event, StorageErrorKind, StorageOperation};
@@ -11,6 +10,7 @@ use engraft::types::{ClusterId, Entry, FsyncMode, NodeId, WriteId};
 use engraft::wal::{StdDisk, StorageOpenError, WalError, verify};
 
 use super::crash_disk::CrashDisk;
+use super::denied_disk::DeniedDisk;
 use super::support::{append, beginning, end_of, entries_after, epoch, open, options, read_all, run, same, space};
 
 /// Every file under a directory, with its bytes.
@@ -121,16 +121,16 @@ fn a_file_instead_of_the_directory_is_refused() {
 #[test]
 fn no_permission_is_said_with_the_files_name() {
     let (_directory, options) = stopped();
-    let path = segment(&options);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("set");
-    if fs::read(&path).is_ok() {
-        // Whoever may read everything sees no refusal here.
-        return;
+    let before = tree(&options.directory.join("spaces"));
+    let disk = DeniedDisk("wal-0000000000000001.log");
+    let (_, opened) = open(disk.clone(), &options);
+    let Some(Event::SpaceOpenFailed { error, .. }) = opened.events.first() else { panic!("{opened:?}") };
+    for word in ["cannot open", "wal-0000000000000001.log", "ermission"] {
+        assert!(error.detail.contains(word), "{error}");
     }
-    space_refused(&options, &["cannot open", "wal-0000000000000001.log", "ermission"]);
-    let error = verify(&StdDisk, &options.directory).expect_err("no permission");
+    let error = verify(&disk, &options.directory).expect_err("no permission");
     assert!(error.to_string().contains("wal-0000000000000001.log"), "{error}");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+    assert_eq!(tree(&options.directory.join("spaces")), before, "nothing is deleted");
 }
 
 #[test]
