@@ -114,6 +114,6 @@ fn a_module_file_in_its_folder_is_found() {
 #[test]
 fn words_of_the_workshop_are_found() {
     assert_eq!(lines(&words_of_the_workshop("docs/a.md", "\nas the Later Issue says")), [2]);
-    assert_eq!(lines(&words_of_the_workshop("src/a.rs", "// see /work/main")), [1]);
+    assert_eq!(lines(&words_of_the_workshop("src/a.rs", "// see /home/me/engraft")), [1]);
     assert_eq!(words_of_the_workshop("docs/a.md", "a client session, a link session, /var/lib/engraft"), []);
 }
