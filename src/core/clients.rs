@@ -11,7 +11,7 @@ use super::context::Context;
 use super::event::Append;
 use super::link::Links;
 use super::state::{CLIENT_READS_MAX, ClientRead, Part, ReadUntil, ReplicationState};
-use super::status::{ReplicaView, SpaceStatus};
+use super::status::{ReplicaView, Role, SpaceStatus};
 use super::token_wait::reply;
 
 impl ReplicationState {
@@ -78,6 +78,13 @@ impl ReplicationState {
     pub(super) fn pause(&mut self, replica: NodeId, paused: bool, context: &mut Context<'_>) {
         if let Part::Primary(primary) = &mut self.part {
             primary.pause(replica, paused, &self.log, self.commit, context);
+        }
+    }
+
+    /// Opens an epoch above the one that is open here; means nothing on a node that is not the primary.
+    pub(super) fn open_next_epoch(&mut self, context: &mut Context<'_>) {
+        if self.role() == Role::Primary {
+            self.open_epoch(context);
         }
     }
 

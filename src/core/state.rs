@@ -141,13 +141,6 @@ impl ReplicationState {
         self.tell_role(context);
     }
 
-    /// Opens an epoch above the one that is open here; means nothing on a node that is not the primary.
-    pub(super) fn open_next_epoch(&mut self, context: &mut Context<'_>) {
-        if self.role() == Role::Primary {
-            self.open_epoch(context);
-        }
-    }
-
     pub(super) fn role(&self) -> Role {
         match &self.part {
             Part::Primary(primary) if primary.is_open() => Role::Primary,
