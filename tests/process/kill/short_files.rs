@@ -55,7 +55,7 @@ fn check(told: bool) {
     if told {
         assert_eq!(append(&cluster, 30_000).told, Told::Failed("stopped".to_owned()));
         assert!(cluster.ended().is_empty(), "it tells, and goes on");
-        // The log is written beside the answers, not before them.
+        // Seen once in a dozen runs: the answer came and the line did not stand in the log yet; why is not known.
         let begun = Instant::now();
         while !cluster.logged(1).contains("orders stopped: ") {
             assert!(begun.elapsed() < Duration::from_secs(20), "{}", cluster.last_words(1));
