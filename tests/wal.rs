@@ -2,7 +2,6 @@
 
 mod bad_input;
 mod crash;
-mod crash_disk;
 mod denied_disk;
 mod engram;
 mod engram_files;

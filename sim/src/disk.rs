@@ -1,12 +1,15 @@
 //! A disk in memory that forgets what was not synced.
 //!
 //! It stores the bytes that the production encoder wrote and gives them back to the production recovery.
-//! A crash leaves any subset of the unsynced blocks and names, some of them torn, as keyed draws say.
+//! A crash leaves any subset of the unsynced blocks and names, some of them torn: as keyed draws say
+//! ([`SimDisk::crash`]), or as a test chooses ([`SimDisk::crash_point`]).
 
 mod change;
+mod crash_point;
 mod file;
 mod inode;
 mod names;
+mod state;
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -19,8 +22,10 @@ use engraft::wal::{Access, Disk, DiskEntry};
 
 use inode::Inode;
 use names::{Name, Names};
+use state::{DiskState, Faults};
 
 pub use change::DiskChange;
+pub use crash_point::{CrashPoint, Survivor, Survivors, UnsyncedChange, UnsyncedKind, UnsyncedName};
 pub use file::SimFile;
 pub use inode::BLOCK_SIZE;
 
@@ -34,29 +39,6 @@ pub struct SimDisk {
     shared: Arc<Mutex<DiskState>>,
 }
 
-#[derive(Debug, Clone)]
-struct DiskState {
-    seed: u64,
-    node: u64,
-    /// Raised by each crash: handles of earlier ones are dead.
-    generation: u64,
-    files: BTreeMap<FileNumber, Inode>,
-    files_made: u64,
-    names: Names,
-    faults: Faults,
-    syncs_failed: u64,
-    journal: Option<Vec<DiskChange>>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Faults {
-    syncs_to_fail: u32,
-    lying: bool,
-    misdirect_next: bool,
-    bytes_max: Option<u64>,
-    operations_left: Option<u64>,
-}
-
 impl SimDisk {
     /// An empty disk; `seed` and `node` key every draw about it.
     #[must_use]
@@ -68,10 +50,12 @@ impl SimDisk {
                 generation: 0,
                 files: BTreeMap::new(),
                 files_made: 0,
+                changes_made: 0,
                 names: Names::default(),
                 faults: Faults::default(),
                 syncs_failed: 0,
                 journal: None,
+                crash_points: None,
             })),
         }
     }
@@ -87,11 +71,8 @@ impl SimDisk {
             file.crash(key, number.0);
         }
         state.names.crash(key);
-        let names = &state.names;
-        state.files.retain(|number, _| names.holds(*number));
-        state.faults.syncs_to_fail = 0;
-        state.faults.misdirect_next = false;
-        state.faults.operations_left = None;
+        state.forget_nameless();
+        state.faults.end_with_the_power();
     }
 
     /// The process dies, the machine lives: written bytes and names are still there, open handles are dead.
@@ -130,6 +111,11 @@ impl SimDisk {
         self.lock().faults.lying = lying;
     }
 
+    /// From here on every change is refused, or taken again, as on a file system that is mounted to be read only.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.lock().faults.read_only = read_only;
+    }
+
     /// The next sync writes one block over another one of the same file. It shows after a crash.
     pub fn misdirect_next_write(&self) {
         self.lock().faults.misdirect_next = true;
@@ -166,8 +152,9 @@ impl SimDisk {
     pub fn zero(&self, path: &Path, offset: u64, bytes: usize) -> bool {
         let mut state = self.lock();
         let Some(number) = state.names.file(path) else { return false };
+        let change = state.number_change();
         let Some(file) = state.files.get_mut(&number) else { return false };
-        file.write(&[IoSlice::new(&vec![0; bytes])], offset, bytes as u64);
+        file.write(change, &[IoSlice::new(&vec![0; bytes])], offset, bytes as u64);
         file.sync();
         true
     }
@@ -175,7 +162,7 @@ impl SimDisk {
     /// A copy that shares nothing with this one: what happens to it happens to it alone.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self { shared: Arc::new(Mutex::new(self.lock().clone())) }
+        Self { shared: Arc::new(Mutex::new(self.lock().fork())) }
     }
 
     /// Every file as a reader sees it now, unsynced bytes included.
@@ -242,42 +229,15 @@ impl SimDisk {
     }
 }
 
-impl DiskState {
-    fn bytes_used(&self) -> u64 {
-        self.files.values().map(|file| file.bytes().len() as u64).sum()
-    }
-
-    fn note(&mut self, change: impl FnOnce() -> DiskChange) {
-        if let Some(journal) = &mut self.journal {
-            journal.push(change());
-        }
-    }
-
-    /// Counts an operation; an error once the process is dead.
-    fn step(&mut self) -> io::Result<()> {
-        match &mut self.faults.operations_left {
-            None => Ok(()),
-            Some(0) => Err(io::Error::other("the simulated process has died")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-        }
-    }
-
-    /// How many of `wanted` more bytes there is room for.
-    fn room(&self, wanted: u64) -> u64 {
-        let Some(bytes_max) = self.faults.bytes_max else { return wanted };
-        if wanted == 0 { 0 } else { bytes_max.saturating_sub(self.bytes_used()).min(wanted) }
-    }
-}
-
 impl Disk for SimDisk {
     type File = SimFile;
 
     fn create_dir_all(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.lock();
         state.step()?;
+        if state.names.list(directory).is_err() {
+            state.writable()?;
+        }
         state.names.create_directories(directory)
     }
 
@@ -297,6 +257,9 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<SimFile> {
         let mut state = self.lock();
         state.step()?;
+        if access != Access::Read {
+            state.writable()?;
+        }
         let number = match access {
             Access::Read | Access::ReadWrite => state.names.file(path).ok_or(io::ErrorKind::NotFound)?,
             Access::CreateNew => {
@@ -317,6 +280,7 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock();
         state.step()?;
+        state.writable()?;
         let (moved, replaced) = state.names.rename(from, to)?;
         if let Some(replaced) = replaced {
             state.note(|| DiskChange::Removed { file: replaced });
@@ -328,6 +292,7 @@ impl Disk for SimDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.lock();
         state.step()?;
+        state.writable()?;
         let number = state.names.remove(path)?;
         state.note(|| DiskChange::Removed { file: number });
         Ok(())
@@ -338,10 +303,8 @@ impl Disk for SimDisk {
         state.step()?;
         if !state.faults.lying {
             state.names.sync(directory);
-            let state = &mut *state;
-            let names = &state.names;
-            // A removed file whose removal is durable has no name left and can be forgotten.
-            state.files.retain(|number, _| names.holds(*number));
+            // A removed file whose removal is durable has no name left.
+            state.forget_nameless();
             state.note(|| DiskChange::DirectorySynced { directory: directory.to_path_buf() });
         }
         Ok(())

@@ -9,9 +9,10 @@ use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
 use engraft::types::{ClusterId, Entry, FsyncMode, NodeId, WriteId};
 use engraft::wal::{StdDisk, StorageOpenError, WalError, verify};
 
-use super::crash_disk::CrashDisk;
 use super::denied_disk::DeniedDisk;
-use super::support::{append, beginning, end_of, entries_after, epoch, open, options, read_all, run, same, space};
+use super::support::{
+    append, beginning, end_of, entries_after, epoch, fresh_disk, open, options, read_all, run, same, space,
+};
 
 /// Every file under a directory, with its bytes.
 fn tree(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -187,18 +188,17 @@ fn a_break_in_any_frame_but_the_last_is_lost_memory() {
 
 #[test]
 fn a_failed_sync_is_final_and_acknowledges_nothing() {
-    let disk = CrashDisk::default();
+    let disk = fresh_disk();
     let options = options(Path::new("/node"), FsyncMode::PerBatch);
     let (mut worker, _) = open(disk.clone(), &options);
     let entries = entries_after(beginning(), 1, 30, |_| 36);
     append(&mut worker, 1, &entries[..10]);
-    disk.contents().syncs_left = Some(0);
+    disk.fail_next_sync();
     let events = append(&mut worker, 2, &entries[10..20]);
     assert!(
         matches!(events.as_slice(), [Event::StorageFailed { operation: StorageOperation::Sync, .. }]),
         "{events:?}"
     );
-    disk.contents().syncs_left = None;
     assert_eq!(append(&mut worker, 3, &entries[20..]), [], "nothing more is taken or told");
     worker.idle();
     drop(worker);
@@ -209,61 +209,56 @@ fn a_failed_sync_is_final_and_acknowledges_nothing() {
 
 #[test]
 fn a_failed_sync_of_a_promise_stops_every_space() {
-    let disk = CrashDisk::default();
+    let disk = fresh_disk();
     let (mut worker, _) = open(disk.clone(), &options(Path::new("/node"), FsyncMode::None));
-    disk.contents().syncs_left = Some(0);
+    disk.fail_next_sync();
     worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(3) });
     let events = run(&mut worker);
     let [Event::StorageFailed { operation: StorageOperation::SaveVote, .. }] = events.as_slice() else {
         panic!("{events:?}");
     };
-    disk.contents().syncs_left = None;
     worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(4) });
     assert_eq!(run(&mut worker), []);
 }
 
 #[test]
 fn a_full_disk_stops_the_space_and_still_saves_promises_and_cuts() {
-    let disk = CrashDisk::default();
+    let disk = fresh_disk();
     let options = options(Path::new("/node"), FsyncMode::PerBatch);
     let (mut worker, _) = open(disk.clone(), &options);
     let entries: Vec<Entry> = entries_after(beginning(), 1, 2_000, |_| 36);
     append(&mut worker, 1, &entries[..600]);
-    let used: u64 = {
-        let contents = disk.contents();
-        contents.names.values().map(|number| contents.files[*number].len() as u64).sum()
-    };
-    disk.contents().bytes_max = Some(used);
+    disk.fill(Some(disk.bytes_used()));
     let events = append(&mut worker, 2, &entries[600..]);
     let [Event::StorageFailed { operation: StorageOperation::Append, error, .. }] = events.as_slice() else {
         panic!("{events:?}");
     };
     assert_eq!(error.kind, StorageErrorKind::Full);
-    assert!(disk.contents().names.contains_key(Path::new("/node/reserve")));
+    assert!(disk.files().contains_key(Path::new("/node/reserve")));
     worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(3) });
     assert_eq!(run(&mut worker), [Event::VoteSaved { space: space(), promise: epoch(3) }]);
-    assert!(!disk.contents().names.contains_key(Path::new("/node/reserve")), "the reserve was given up");
+    assert!(!disk.files().contains_key(Path::new("/node/reserve")), "the reserve was given up");
     drop(worker);
     let (mut worker, opened) = open(disk.clone(), &options);
     assert!(end_of(&opened).sequence.0 >= 600);
     worker.truncate(space(), entries[99].header.sequence()).expect("cut");
     assert!(same(&read_all(&mut worker), &entries[..100]));
     drop(worker);
-    disk.contents().bytes_max = None;
+    disk.fill(None);
     let (mut worker, _) = open(disk.clone(), &options);
     let events = append(&mut worker, 3, &entries[100..]);
     assert!(matches!(events.as_slice(), [Event::WalAppended { write: WriteId(3), .. }]), "{events:?}");
-    assert!(disk.contents().names.contains_key(Path::new("/node/reserve")), "and is there again");
+    assert!(disk.files().contains_key(Path::new("/node/reserve")), "and is there again");
 }
 
 #[test]
 fn a_read_only_disk_is_said_and_can_be_verified() {
-    let disk = CrashDisk::default();
+    let disk = fresh_disk();
     let options = options(Path::new("/node"), FsyncMode::PerBatch);
     let (mut worker, _) = open(disk.clone(), &options);
     append(&mut worker, 1, &entries_after(beginning(), 1, 10, |_| 36));
     drop(worker);
-    disk.contents().read_only = true;
+    disk.set_read_only(true);
     let error = WalWorker::open(disk.clone(), &options).map(|_| ()).expect_err("refused");
     assert!(matches!(error, StorageOpenError::Wal(WalError::Io { operation: "open", .. })), "{error}");
     assert_eq!(verify(&disk, Path::new("/node")).expect("readable").entries, 10);

@@ -1,23 +1,23 @@
-//! Crashes at every call of a scripted history, with every tear of the last write and many orders of what was not
-//! synced; recovery is the production code.
+//! Crashes after every change of a scripted history on the simulator's disk, with every tear of the last write and many
+//! choices and orders of what was not synced; log and recovery are the production code.
 
 use std::path::Path;
 
 use engraft::core::{Event, draw::draw};
 use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
 use engraft::types::{Entry, Epoch, FsyncMode, Position, WriteId};
-use engraft::wal::verify;
+use engraft::wal::{Disk, verify};
+use engraft_sim::disk::{CrashPoint, SimDisk, Survivor, Survivors};
 
-use super::crash_disk::{CrashDisk, Replay};
-use super::support::{beginning, entries_after, epoch, open, options, read_all, same, space};
+use super::support::{beginning, entries_after, epoch, fresh_disk, open, options, read_all, same, space};
 
 /// What the draws here are for.
 const KEEP: u64 = 0x6372_6173;
 
-/// What must hold once that many calls were made.
+/// What must hold once the disk was changed so often.
 #[derive(Clone, Debug)]
 struct Promise {
-    calls: usize,
+    changes: usize,
     /// Told to be durable: in the log, whatever happens.
     acked: Vec<Entry>,
     /// Written at most: nothing else is in the log.
@@ -29,7 +29,7 @@ struct Promise {
 }
 
 struct Script {
-    disk: CrashDisk,
+    disk: SimDisk,
     options: StorageOptions,
     state: Promise,
     promises: Vec<Promise>,
@@ -37,11 +37,11 @@ struct Script {
 
 impl Script {
     fn note(&mut self) {
-        self.state.calls = self.disk.calls();
+        self.state.changes = self.disk.crash_points_kept();
         self.promises.push(self.state.clone());
     }
 
-    fn append(&mut self, worker: &mut WalWorker<CrashDisk>, term: u32, count: u64) {
+    fn append(&mut self, worker: &mut WalWorker<SimDisk>, term: u32, count: u64) {
         let after = self.state.written.last().map_or(beginning(), Entry::position);
         let entries =
             entries_after(after, term, count, |sequence| usize::try_from(sequence * 37 % 190).expect("small"));
@@ -63,7 +63,7 @@ impl Script {
         self.note();
     }
 
-    fn close(&mut self, worker: WalWorker<CrashDisk>) {
+    fn close(&mut self, worker: WalWorker<SimDisk>) {
         self.note();
         worker.close().expect("a clean stop");
         self.state.acked = self.state.written.clone();
@@ -75,7 +75,7 @@ impl Script {
         matches!(self.options.spaces[0].1.fsync, FsyncMode::PerWrite | FsyncMode::PerBatch)
     }
 
-    fn promise(&mut self, worker: &mut WalWorker<CrashDisk>, term: u32) {
+    fn promise(&mut self, worker: &mut WalWorker<SimDisk>, term: u32) {
         self.state.promise_asked = epoch(term);
         self.note();
         worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(term) });
@@ -85,7 +85,7 @@ impl Script {
         self.note();
     }
 
-    fn truncate(&mut self, worker: &mut WalWorker<CrashDisk>, last: usize) {
+    fn truncate(&mut self, worker: &mut WalWorker<SimDisk>, last: usize) {
         self.state.may_end_at = Some(last);
         self.note();
         worker.truncate(space(), self.state.written[last - 1].header.sequence()).expect("cut");
@@ -103,14 +103,16 @@ fn history(mode: FsyncMode) -> Script {
     options.wal.segment_bytes_min = 4096;
     options.wal.segment_bytes_max = 8192;
     let state = Promise {
-        calls: 0,
+        changes: 0,
         acked: Vec::new(),
         written: Vec::new(),
         may_end_at: None,
         promise: Epoch::ZERO,
         promise_asked: Epoch::ZERO,
     };
-    let mut script = Script { disk: CrashDisk::recording(), options, state, promises: Vec::new() };
+    let disk = fresh_disk();
+    disk.keep_crash_points();
+    let mut script = Script { disk, options, state, promises: Vec::new() };
     script.note();
     let (mut worker, _) = open(script.disk.clone(), &script.options);
     script.note();
@@ -135,9 +137,12 @@ fn history(mode: FsyncMode) -> Script {
 }
 
 /// Opens what a crash left, twice, and holds it against what was told before.
-fn check(script: &Script, promise: &Promise, disk: &CrashDisk, what: &dyn Fn() -> String) {
-    let looked = verify(disk, Path::new("/node/spaces/orders")).expect("readable");
-    assert_eq!(looked.damage, [], "{}: no crash is damage", what());
+fn check(script: &Script, promise: &Promise, disk: &SimDisk, what: &dyn Fn() -> String) {
+    let directory = Path::new("/node/spaces/orders");
+    if disk.list(directory).is_ok() {
+        let looked = verify(disk, directory).expect("readable");
+        assert_eq!(looked.damage, [], "{}: no crash is damage", what());
+    }
     let opened = WalWorker::open(disk.clone(), &script.options);
     let (mut worker, opened) = opened.unwrap_or_else(|error| panic!("{}: {error}", what()));
     let (end, history, found) = match opened.events.first() {
@@ -155,7 +160,7 @@ fn check(script: &Script, promise: &Promise, disk: &CrashDisk, what: &dyn Fn() -
     }
     assert_eq!(end, log.last().map_or(beginning(), Entry::position), "{}", what());
     drop(worker);
-    let after = disk.copy();
+    let after = disk.fork();
     let (mut worker, opened) = open(after, &script.options);
     let again: Option<(Position, _)> = match opened.events.first() {
         Some(Event::SpaceOpened(space)) => Some((space.end, space.history.clone())),
@@ -167,51 +172,65 @@ fn check(script: &Script, promise: &Promise, disk: &CrashDisk, what: &dyn Fn() -
     assert_eq!(read_all(&mut worker), log, "{}", what());
 }
 
-fn crash_everywhere(mode: FsyncMode, byte_tears: bool) -> u64 {
-    let script = history(mode);
-    let calls = script.disk.contents().calls.clone();
-    let mut replay = Replay::default();
-    let mut crashes = 0_u64;
-    let mut checked = |promise: &Promise, disk: CrashDisk, what: &dyn Fn() -> String| {
-        check(&script, promise, &disk, what);
-        crashes += 1;
-    };
-    for (made, call) in calls.iter().enumerate() {
-        replay.step(call);
-        let made = made + 1;
-        // What was told and asked by the time this call was made.
-        let at = script.promises.partition_point(|promise| promise.calls <= made).saturating_sub(1);
-        let promise = &script.promises[at];
-        let what = |how: &str, n: usize| format!("call {made} ({call}), {how} {n}");
-        let (pieces, names) = (replay.pieces(512), replay.names_pending());
-        for kept in 0..=names {
-            checked(promise, replay.crash(512, kept, |_| true), &|| what("all bytes, names", kept));
-            checked(promise, replay.crash(512, kept, |_| false), &|| what("no bytes, names", kept));
+/// Every crash that is tried at one point, with its name.
+fn crashes_at(point: &CrashPoint, at: usize, byte_tears: bool) -> Vec<(String, Survivors)> {
+    let (pieces, names) = (point.changes().len(), point.names().len());
+    let mut crashes = Vec::new();
+    // Names reach the disk in any order, too.
+    for set in 0..1_u32 << names.min(8) {
+        let names: Vec<usize> = (0..names).filter(|name| set >> name & 1 == 1).collect();
+        crashes.push((
+            format!("all bytes, names {names:?}"),
+            Survivors { names: names.clone(), ..point.keeping(|_| true) },
+        ));
+        crashes.push((format!("no bytes, names {names:?}"), Survivors { names, ..point.keeping(|_| false) }));
+    }
+    if pieces > 1 {
+        for one in 0..pieces {
+            crashes.push((format!("only piece {one}"), point.keeping(|piece| piece == one)));
+            crashes.push((format!("all but piece {one}"), point.keeping(|piece| piece != one)));
         }
-        if pieces > 1 {
-            for one in 0..pieces {
-                checked(promise, replay.crash(512, names, |piece| piece == one), &|| what("only piece", one));
-                checked(promise, replay.crash(512, names, |piece| piece != one), &|| what("all but piece", one));
+        for n in 0..8_u64 {
+            let drawn = |piece: usize, what: u64| draw(n * 4 + what, KEEP, at as u64, piece as u64);
+            let mut some = point.keeping(|piece| drawn(piece, 0).is_multiple_of(2));
+            crashes.push((format!("drawn {n}"), some.clone()));
+            // The same in another order, and each torn somewhere: its beginning or its end is lost.
+            some.changes.sort_by_key(|survivor| drawn(survivor.change, 1));
+            for Survivor { change, bytes } in &mut some.changes {
+                let cut = usize::try_from(drawn(*change, 2) % 512).expect("small");
+                *bytes = if drawn(*change, 3).is_multiple_of(2) { 0..cut } else { cut..512 };
             }
-            for n in 0..8_u64 {
-                let keep = |piece: usize| draw(n, KEEP, made as u64, piece as u64).is_multiple_of(2);
-                checked(promise, replay.crash(512, names, keep), &|| what("drawn", usize::try_from(n).expect("8")));
-            }
-        }
-        if byte_tears {
-            for bytes in replay.tears() {
-                checked(promise, replay.tear(bytes), &|| what("torn after", bytes));
-            }
+            crashes.push((format!("drawn, reordered and torn {n}"), some));
         }
     }
+    if byte_tears {
+        crashes.extend(point.tears().enumerate().map(|(tear, survivors)| (format!("tear {tear}"), survivors)));
+    }
+    crashes
+}
+
+fn crash_everywhere(mode: FsyncMode, byte_tears: bool) -> u64 {
+    let script = history(mode);
+    let points = script.disk.take_crash_points();
+    let mut crashes = 0_u64;
+    for (at, (change, point)) in points.iter().enumerate() {
+        let made = at + 1;
+        // What was told and asked by the time this change was made.
+        let told = script.promises.partition_point(|promise| promise.changes <= made).saturating_sub(1);
+        for (how, survivors) in crashes_at(point, at, byte_tears) {
+            let what = || format!("change {made} ({change:?}), {how}");
+            check(&script, &script.promises[told], &point.disk(&survivors), &what);
+            crashes += 1;
+        }
+    }
+    println!("{mode:?}: {crashes} crashes at {} points", points.len());
     crashes
 }
 
 #[test]
 fn no_crash_loses_or_invents_an_entry_per_batch() {
     let crashes = crash_everywhere(FsyncMode::PerBatch, true);
-    println!("{crashes} crashes");
-    assert!(crashes > 10_000, "{crashes}");
+    assert!(crashes > 16_000, "{crashes}");
 }
 
 #[test]
@@ -234,7 +253,7 @@ fn no_crash_leaves_more_than_a_prefix_under_the_weak_modes() {
 #[test]
 fn recovery_ends_durable() {
     let options = options(Path::new("/node"), FsyncMode::PerBatch);
-    let disk = CrashDisk::recording();
+    let disk = fresh_disk();
     let (mut worker, _) = open(disk.clone(), &options);
     let entries = entries_after(beginning(), 1, 30, |_| 100);
     super::support::append(&mut worker, 1, &entries[..10]);
@@ -246,11 +265,7 @@ fn recovery_ends_durable() {
     assert_eq!(super::support::end_of(&opened), entries[29].position());
     assert_eq!(opened.reports.first().expect("open").1.rewritten, 20);
     drop(worker);
-    let mut replay = Replay::default();
-    for call in &disk.contents().calls {
-        replay.step(call);
-    }
-    let (mut worker, opened) = open(replay.crash(512, 0, |_| false), &options);
+    let (mut worker, opened) = open(disk.crash_point().disk(&Survivors::default()), &options);
     assert_eq!(super::support::end_of(&opened), entries[29].position());
     assert!(same(&read_all(&mut worker), &entries));
 }
@@ -260,23 +275,18 @@ fn recovery_ends_durable() {
 #[test]
 fn what_a_failed_sync_left_in_the_cache_is_written_again() {
     let options = options(Path::new("/node"), FsyncMode::PerBatch);
-    let disk = CrashDisk::recording();
+    let disk = fresh_disk();
     let (mut worker, _) = open(disk.clone(), &options);
     let entries = entries_after(beginning(), 1, 30, |_| 100);
     super::support::append(&mut worker, 1, &entries[..10]);
-    disk.contents().syncs_left = Some(0);
+    disk.fail_next_sync();
     let events = super::support::append(&mut worker, 2, &entries[10..]);
     assert!(matches!(events.as_slice(), [Event::StorageFailed { .. }]), "{events:?}");
     drop(worker);
-    disk.contents().syncs_left = None;
     let (worker, opened) = open(disk.clone(), &options);
     assert_eq!(super::support::end_of(&opened), entries[29].position(), "the cache shows them");
     drop(worker);
-    let mut replay = Replay::default();
-    for call in &disk.contents().calls {
-        replay.step(call);
-    }
-    let (mut worker, opened) = open(replay.crash(512, 0, |_| false), &options);
+    let (mut worker, opened) = open(disk.crash_point().disk(&Survivors::default()), &options);
     assert_eq!(super::support::end_of(&opened), entries[29].position(), "and the disk holds them");
     assert!(same(&read_all(&mut worker), &entries));
 }

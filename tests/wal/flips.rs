@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use engraft::types::FsyncMode;
 use engraft::wal::{VerifyReport, verify};
+use engraft_sim::disk::SimDisk;
 
-use super::crash_disk::CrashDisk;
-use super::support::{append, beginning, entries_after, open, options};
+use super::support::{append, beginning, bytes, entries_after, flip, fresh_disk, open, options};
 
 const NODE: &str = "/node";
 const SPACE: &str = "/node/spaces/orders";
 
 /// A clean directory with 100 entries in two segments.
-fn stopped_cleanly() -> CrashDisk {
-    let disk = CrashDisk::default();
+fn stopped_cleanly() -> SimDisk {
+    let disk = fresh_disk();
     let mut options = options(Path::new(NODE), FsyncMode::PerBatch);
     options.wal.segment_bytes_min = 4096;
     options.wal.segment_bytes_max = 4096;
@@ -35,14 +35,14 @@ fn flip_all(
     let disk = stopped_cleanly();
     let clean = verify(&disk, Path::new(directory)).expect("readable");
     assert_eq!((clean.entries, &clean.damage, &clean.torn_tail), (100, &vec![], &None));
-    let paths: Vec<PathBuf> = disk.contents().names.keys().filter(|path| chosen(path)).cloned().collect();
+    let paths: Vec<PathBuf> = disk.paths().into_iter().map(|(path, _)| path).filter(|path| chosen(path)).collect();
     let mut flips = 0;
     for path in paths {
-        for at in 0..disk.bytes(&path).len() {
+        for at in 0..bytes(&disk, &path).len() {
             for mask in (0..8).map(|bit| 1 << bit).filter(|mask| bits(&path, at, *mask)) {
-                disk.flip(&path, at, mask);
+                flip(&disk, &path, at, mask);
                 check(&path, at, mask, &verify(&disk, Path::new(directory)).expect("readable"));
-                disk.flip(&path, at, mask);
+                flip(&disk, &path, at, mask);
                 flips += 1;
             }
         }

@@ -6,10 +6,12 @@ use engraft::core::Event;
 use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
 use engraft::types::{Entry, FsyncMode, ReadId, Sequence};
 use engraft::wal::{Disk, inspect, verify};
+use engraft_sim::disk::SimDisk;
 use proptest::prelude::*;
 
-use super::crash_disk::CrashDisk;
-use super::support::{append, beginning, entries_after, epoch, open, options, run, same, space};
+use super::support::{
+    append, beginning, bytes, entries_after, epoch, flip, fresh_disk, open, options, put, run, same, space,
+};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -48,8 +50,8 @@ struct Model {
 
 struct Life {
     options: StorageOptions,
-    disk: CrashDisk,
-    worker: Option<WalWorker<CrashDisk>>,
+    disk: SimDisk,
+    worker: Option<WalWorker<SimDisk>>,
     model: Model,
 }
 
@@ -61,13 +63,13 @@ impl Life {
         options.wal.indexes_max = 1;
         options.wal.files_open_max = 2;
         options.wal.group_entries = 7;
-        let disk = CrashDisk::default();
+        let disk = fresh_disk();
         let (worker, _) = open(disk.clone(), &options);
         let model = Model { entries: Vec::new(), start: 0, term: 1, promise: 0 };
         Self { options, disk, worker: Some(worker), model }
     }
 
-    fn worker(&mut self) -> &mut WalWorker<CrashDisk> {
+    fn worker(&mut self) -> &mut WalWorker<SimDisk> {
         self.worker.as_mut().expect("it is open between the steps")
     }
 
@@ -173,20 +175,19 @@ proptest! {
         life.step(&Step::Append { count: 40, size: 150 });
         life.step(&Step::Promise(3));
         drop(life.worker.take());
-        let disk = life.disk.copy();
-        {
-            let mut contents = disk.contents();
-            let numbers: Vec<usize> = contents.names.values().copied().collect();
-            let file = &mut contents.files[*which.get(&numbers)];
-            if whole || file.is_empty() {
-                file.clone_from(&garbage);
-            } else {
-                let at = at.index(file.len());
-                for (byte, wrong) in file[at..].iter_mut().zip(&garbage) {
-                    *byte = *wrong;
-                }
+        let disk = life.disk.fork();
+        let paths: Vec<_> = disk.paths().into_iter().map(|(path, _)| path).collect();
+        let path = which.get(&paths);
+        let mut file = bytes(&disk, path);
+        if whole || file.is_empty() {
+            file.clone_from(&garbage);
+        } else {
+            let at = at.index(file.len());
+            for (byte, wrong) in file[at..].iter_mut().zip(&garbage) {
+                *byte = *wrong;
             }
         }
+        put(&disk, path, &file);
         let report = verify(&disk, Path::new("/node")).expect("readable");
         prop_assert!(report.entries <= 40);
         let items = inspect(disk.clone(), Path::new("/node/spaces/orders")).expect("readable").count();
@@ -207,8 +208,8 @@ proptest! {
         drop(life.worker.take());
         let path = Path::new("/node/spaces/orders/wal-0000000000000001.log");
         for (place, byte) in (at * 100 + 24..).zip(size.to_le_bytes()) {
-            let old = life.disk.bytes(path)[place];
-            life.disk.flip(path, place, old ^ byte);
+            let old = bytes(&life.disk, path)[place];
+            flip(&life.disk, path, place, old ^ byte);
         }
         let report = verify(&life.disk, Path::new("/node/spaces/orders")).expect("readable");
         prop_assert_eq!(report.entries, 39);

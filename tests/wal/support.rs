@@ -1,5 +1,6 @@
 //! What the log's tests share.
 
+use std::io::IoSlice;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use engraft::types::{
     ClusterId, Control, Entry, Epoch, FsyncMode, Incarnation, NodeId, Position, Sequence, SpaceId, SpaceName,
     WalEntryType, WriteId,
 };
-use engraft::wal::Disk;
+use engraft::wal::{Access, Disk, DiskFile};
+use engraft_sim::disk::SimDisk;
 
 pub(crate) const SPACE: &str = "orders";
 
@@ -110,4 +112,41 @@ pub(crate) fn read_all<D: Disk>(worker: &mut WalWorker<D>) -> Vec<Entry> {
 pub(crate) fn same(left: &[Entry], right: &[Entry]) -> bool {
     let plain = |entry: &Entry| (entry.header.with_node_local([0; 8]), entry.payload.clone());
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| plain(left) == plain(right))
+}
+
+/// An empty disk in memory.
+pub(crate) fn fresh_disk() -> SimDisk {
+    SimDisk::new(1, 1)
+}
+
+/// The bytes of a file.
+pub(crate) fn bytes(disk: &SimDisk, path: &Path) -> Vec<u8> {
+    let number = disk.paths().into_iter().find(|(known, _)| known == path).expect("the file").1;
+    disk.with_bytes(number, <[u8]>::to_vec).expect("the file")
+}
+
+/// Turns the bits of a mask in one byte of a file.
+pub(crate) fn flip(disk: &SimDisk, path: &Path, byte: usize, mask: u8) {
+    for bit in (0..8).filter(|bit| mask >> bit & 1 == 1) {
+        assert!(disk.rot(path, byte as u64, bit), "{} has no byte {byte}", path.display());
+    }
+}
+
+/// Puts a file there, in the place of one that may be there already.
+pub(crate) fn put(disk: &SimDisk, path: &Path, bytes: &[u8]) {
+    if disk.open(path, Access::Read).is_ok() {
+        disk.remove_file(path).expect("removed");
+    }
+    let file = disk.open(path, Access::CreateNew).expect("made");
+    file.write_at(&[IoSlice::new(bytes)], 0).expect("written");
+    disk.settle();
+}
+
+/// Gives each of two files the other's name.
+pub(crate) fn swap(disk: &SimDisk, left: &Path, right: &Path) {
+    let aside = left.with_extension("aside");
+    for (from, to) in [(left, aside.as_path()), (right, left), (aside.as_path(), right)] {
+        disk.rename(from, to).expect("renamed");
+    }
+    disk.settle();
 }

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use engraft::core::{Event, StorageErrorKind};
 use engraft::driver::wal_worker::{StorageOpened, StorageOptions};
 use engraft::types::FsyncMode;
-use engraft::wal::{Inspected, inspect, verify};
+use engraft::wal::{Disk, Inspected, inspect, verify};
+use engraft_sim::disk::SimDisk;
 
-use super::crash_disk::CrashDisk;
-use super::support::{append, beginning, entries_after, open, options, read_all, run, same};
+use super::support::{
+    append, beginning, bytes, entries_after, flip, fresh_disk, open, options, put, read_all, run, same, swap,
+};
 
 const NODE: &str = "/node";
 const SPACE: &str = "/node/spaces/orders";
@@ -25,8 +27,8 @@ fn segment(first: u64) -> PathBuf {
 }
 
 /// A disk with these groups of entries of 100 bytes in all, killed after the last; nothing saved the mark.
-fn killed_after(groups: &[u64]) -> CrashDisk {
-    let disk = CrashDisk::default();
+fn killed_after(groups: &[u64]) -> SimDisk {
+    let disk = fresh_disk();
     let (mut worker, _) = open(disk.clone(), &small());
     let entries = entries_after(beginning(), 1, groups.iter().sum(), |_| 36);
     let mut rest = entries.as_slice();
@@ -38,10 +40,10 @@ fn killed_after(groups: &[u64]) -> CrashDisk {
     disk
 }
 
-fn clear(disk: &CrashDisk, path: &Path, from: usize, to: usize) {
+fn clear(disk: &SimDisk, path: &Path, from: usize, to: usize) {
     for at in from..to {
-        let byte = disk.bytes(path)[at];
-        disk.flip(path, at, byte);
+        let byte = bytes(disk, path)[at];
+        flip(disk, path, at, byte);
     }
 }
 
@@ -74,20 +76,20 @@ fn valid_entries_behind_a_hole_are_a_torn_group() {
     let report = &opened.reports.first().expect("open").1;
     assert_eq!((report.entries, report.torn_tail.as_ref().map(|torn| torn.offset)), (10, Some(1_000)));
     assert!(same(&read_all(&mut worker), &entries_after(beginning(), 1, 10, |_| 36)), "the whole prefix is kept");
-    assert!(disk.bytes(&segment(1))[1_000..].iter().all(|byte| *byte == 0), "and nothing behind it");
+    assert!(bytes(&disk, &segment(1))[1_000..].iter().all(|byte| *byte == 0), "and nothing behind it");
 }
 
 #[test]
 fn the_same_hole_is_corruption_once_a_later_entry_knew_it_synced() {
     let disk = killed_after(&[5, 20, 1]);
     clear(&disk, &segment(1), 1_024, 1_536);
-    let before = disk.bytes(&segment(1));
+    let before = bytes(&disk, &segment(1));
     let report = verify(&disk, Path::new(SPACE)).expect("readable");
     assert_eq!((report.damage.len(), &report.torn_tail), (1, &None), "{report:?}");
     assert_eq!((report.damage[0].offset, report.entries), (1_000, 5 + 5 + 9 + 1));
     let (_, opened) = open(disk.clone(), &small());
     assert!(refused(&opened).contains("wal-0000000000000001.log at offset 1000"), "{opened:?}");
-    assert_eq!(disk.bytes(&segment(1)), before, "nothing is changed");
+    assert_eq!(bytes(&disk, &segment(1)), before, "nothing is changed");
 }
 
 #[test]
@@ -120,10 +122,10 @@ fn moved_bytes_are_no_witness() {
     let path = segment(1);
     clear(&disk, &path, 1_024, 1_536);
     // The one witness, moved by one page: header, payload and checksum hold there as well.
-    let witness = disk.bytes(&path)[2_500..2_600].to_vec();
+    let witness = bytes(&disk, &path)[2_500..2_600].to_vec();
     clear(&disk, &path, 2_500, 2_600);
     for (at, byte) in witness.iter().enumerate() {
-        disk.flip(&path, 3_000 + at, *byte);
+        flip(&disk, &path, 3_000 + at, *byte);
     }
     let (_, opened) = open(disk, &small());
     let report = &opened.reports.first().expect("it opens").1;
@@ -133,7 +135,7 @@ fn moved_bytes_are_no_witness() {
 #[test]
 fn an_entry_whose_node_local_bytes_do_not_hold_is_not_accepted() {
     let disk = killed_after(&[5, 1]);
-    disk.flip(&segment(1), 5 * 100 + 61, 4);
+    flip(&disk, &segment(1), 5 * 100 + 61, 4);
     let (_, opened) = open(disk, &small());
     let report = &opened.reports.first().expect("it opens").1;
     assert_eq!((report.entries, report.torn_tail.as_ref().map(|torn| torn.offset)), (5, Some(500)));
@@ -143,18 +145,18 @@ fn an_entry_whose_node_local_bytes_do_not_hold_is_not_accepted() {
 fn rot_in_a_full_segments_unused_bytes_never_costs_the_next_segment() {
     // 40 entries fill the first segment; the second holds only the last group, which nothing testifies for.
     let disk = killed_after(&[40, 3]);
-    disk.flip(&segment(1), 4_090, 1);
+    flip(&disk, &segment(1), 4_090, 1);
     let report = verify(&disk, Path::new(SPACE)).expect("readable");
     assert_eq!((report.entries, report.damage.len(), &report.torn_tail), (43, 1, &None), "{report:?}");
     let (_, opened) = open(disk.clone(), &small());
     assert!(refused(&opened).contains("wal-0000000000000001.log"), "{opened:?}");
-    assert_eq!(disk.bytes(&segment(41))[..4], 0xDEAD_BEEF_u32.to_le_bytes());
+    assert_eq!(bytes(&disk, &segment(41))[..4], 0xDEAD_BEEF_u32.to_le_bytes());
 }
 
 #[test]
 fn a_missing_segment_is_corruption_and_named() {
     let disk = killed_after(&[40, 80, 80, 1]);
-    disk.contents().names.remove(&segment(41));
+    disk.remove_file(&segment(41)).expect("removed");
     let report = verify(&disk, Path::new(SPACE)).expect("readable");
     assert_eq!(report.damage.len(), 1, "{report:?}");
     assert!(report.damage[0].reason.contains("begins with #41 is missing"), "{report:?}");
@@ -165,52 +167,34 @@ fn a_missing_segment_is_corruption_and_named() {
 #[test]
 fn swapped_segments_are_corruption() {
     let disk = killed_after(&[40, 80, 80, 1]);
-    {
-        let mut contents = disk.contents();
-        let (left, right) = (contents.names[&segment(41)], contents.names[&segment(122)]);
-        contents.names.insert(segment(41), right);
-        contents.names.insert(segment(122), left);
-    }
+    swap(&disk, &segment(41), &segment(122));
     let report = verify(&disk, Path::new(SPACE)).expect("readable");
     assert!(report.damage.len() >= 2, "{report:?}");
     assert_eq!(report.entries, 201, "none is lost");
     let (_, opened) = open(disk.clone(), &small());
     assert!(refused(&opened).contains("wal-0000000000000029.log at offset 0"), "{opened:?}");
-    assert_eq!(disk.contents().names.keys().filter(|path| path.starts_with(SPACE)).count(), 3, "nothing is deleted");
+    assert_eq!(disk.files().keys().filter(|path| path.starts_with(SPACE)).count(), 3, "nothing is deleted");
 }
 
 #[test]
 fn a_foreign_file_of_a_segments_name_is_refused_and_kept() {
     for first in [1, 41] {
         let disk = killed_after(&[40]);
-        let foreign = CrashDisk::default();
-        assert!(foreign.contents().names.is_empty());
-        {
-            let mut contents = disk.contents();
-            contents
-                .files
-                .push(b"\x89PNG\r\n\x1a\n, but longer than a header is: sixty-four bytes, and some more".to_vec());
-            let number = contents.files.len() - 1;
-            contents.names.insert(segment(first), number);
-        }
+        let foreign = b"\x89PNG\r\n\x1a\n, but longer than a header is: sixty-four bytes, and some more";
+        put(&disk, &segment(first), foreign);
         let report = verify(&disk, Path::new(SPACE)).expect("readable");
         assert!(report.damage.iter().any(|one| one.reason.contains("no file of a log")), "{report:?}");
         let (_, opened) = open(disk.clone(), &small());
         let words = refused(&opened);
         assert!(words.contains(&format!("wal-{first:016x}.log at offset 0")), "{words}");
-        assert_eq!(&disk.bytes(&segment(first))[1..4], b"PNG");
+        assert_eq!(&bytes(&disk, &segment(first))[1..4], b"PNG");
     }
 }
 
 #[test]
 fn an_empty_segment_is_unused() {
     let disk = killed_after(&[40]);
-    {
-        let mut contents = disk.contents();
-        contents.files.push(Vec::new());
-        let number = contents.files.len() - 1;
-        contents.names.insert(segment(41), number);
-    }
+    put(&disk, &segment(41), b"");
     let report = verify(&disk, Path::new(SPACE)).expect("readable");
     assert_eq!((report.entries, report.damage, report.torn_tail), (40, vec![], None));
     let (_, opened) = open(disk, &small());

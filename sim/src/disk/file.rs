@@ -29,7 +29,10 @@ impl SimFile {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        self.with(act)
+        self.with(|state| {
+            state.writable()?;
+            act(state)
+        })
     }
 }
 
@@ -54,8 +57,9 @@ impl DiskFile for SimFile {
             let growth = (offset + bytes).saturating_sub(size);
             let room = state.room(growth);
             let written = bytes - (growth - room).min(bytes);
+            let change = state.number_change();
             if let Some(file) = state.files.get_mut(&self.number) {
-                file.write(pieces, offset, written);
+                file.write(change, pieces, offset, written);
             }
             state.note(|| {
                 let zeros = pieces.iter().all(|piece| all_zeros(piece));
@@ -98,8 +102,9 @@ impl DiskFile for SimFile {
             if state.room(growth) < growth {
                 return Err(io::ErrorKind::StorageFull.into());
             }
+            let (change, wanted) = (state.number_change(), usize::try_from(size));
             if let Some(file) = state.files.get_mut(&self.number) {
-                file.set_size(usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?);
+                file.set_size(change, wanted.map_err(|_| io::ErrorKind::FileTooLarge)?);
             }
             state.note(|| DiskChange::Resized { file: self.number, size });
             Ok(())

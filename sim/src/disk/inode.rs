@@ -1,8 +1,11 @@
 //! A file's bytes, and what a crash would make of them.
 
+mod unsynced;
+
 use std::io::IoSlice;
 
 use alloc::collections::BTreeMap;
+use core::ops::Range;
 
 use crate::draws::{draw, draw_below, purpose};
 
@@ -21,6 +24,8 @@ pub(super) struct Inode {
     /// In the order of the writes. The first of a block is what is durable of it.
     before: Vec<Before>,
     kept: Vec<Block>,
+    /// The unsynced changes of the size alone.
+    sizes: Vec<Resized>,
     /// Blocks that the page cache calls clean and that were never written: what the medium holds of them.
     phantoms: BTreeMap<usize, Block>,
 }
@@ -31,6 +36,17 @@ struct Before {
     block: usize,
     /// Where it is kept; `None` for zeros.
     kept: Option<u32>,
+    /// The change that wrote to it.
+    change: u64,
+    /// The bytes of the block that were written, from and up to before.
+    written: (u16, u16),
+}
+
+/// A change of the size alone.
+#[derive(Debug, Clone, Copy)]
+struct Resized {
+    change: u64,
+    size: usize,
 }
 
 /// The unsynced writes that are remembered one by one; past it only the first of each block is.
@@ -55,15 +71,15 @@ impl Inode {
         count
     }
 
-    /// Writes the first `limit` bytes of the pieces.
-    pub(super) fn write(&mut self, pieces: &[IoSlice<'_>], offset: u64, limit: u64) {
+    /// Writes the first `limit` bytes of the pieces, as the change of that number.
+    pub(super) fn write(&mut self, change: u64, pieces: &[IoSlice<'_>], offset: u64, limit: u64) {
         let (Ok(from), Ok(limit)) = (usize::try_from(offset), usize::try_from(limit)) else { return };
         let total: usize = pieces.iter().map(|piece| piece.len()).sum::<usize>().min(limit);
         if total == 0 {
             return;
         }
         let end = from + total;
-        self.remember(from / BLOCK_SIZE, end.div_ceil(BLOCK_SIZE));
+        self.remember(change, from / BLOCK_SIZE..end.div_ceil(BLOCK_SIZE), &(from..end));
         if self.bytes.len() < from {
             self.bytes.resize(from, 0);
         }
@@ -80,16 +96,18 @@ impl Inode {
         }
     }
 
-    pub(super) fn set_size(&mut self, size: usize) {
+    pub(super) fn set_size(&mut self, change: u64, size: usize) {
         if size < self.bytes.len() {
-            self.remember(size / BLOCK_SIZE, self.bytes.len().div_ceil(BLOCK_SIZE));
+            self.remember(change, size / BLOCK_SIZE..self.bytes.len().div_ceil(BLOCK_SIZE), &(size..size));
         }
+        self.sizes.push(Resized { change, size });
         self.bytes.resize(size, 0);
     }
 
     pub(super) fn sync(&mut self) {
         self.before.clear();
         self.kept.clear();
+        self.sizes.clear();
         self.durable_size = self.bytes.len();
     }
 
@@ -166,6 +184,7 @@ impl Inode {
             self.apply(*block, list, fate, key, subject);
         }
         self.kept.clear();
+        self.sizes.clear();
         for (block, bytes) in core::mem::take(&mut self.phantoms) {
             self.put(block, &bytes);
         }
@@ -201,31 +220,40 @@ impl Inode {
         }
     }
 
-    /// Keeps what the blocks from `first` up to before `end` hold now.
-    fn remember(&mut self, first: usize, end: usize) {
+    /// Keeps what the blocks hold now, before a change writes to some of their bytes.
+    fn remember(&mut self, change: u64, blocks: Range<usize>, bytes: &Range<usize>) {
         if self.before.len() > BEFORE_MAX {
             self.forget_between();
         }
-        for block in first..end {
+        for block in blocks {
             if let Some(phantom) = self.phantoms.remove(&block) {
-                self.keep(block, phantom);
+                // The page is dirty again as a whole, with what the medium never got of it.
+                let written = Self::part_of(block, &(0..self.bytes.len()));
+                self.keep(Before { block, kept: None, change, written }, phantom);
             }
+            let before = Before { block, kept: None, change, written: Self::part_of(block, bytes) };
             if block * BLOCK_SIZE >= self.bytes.len() {
-                self.before.push(Before { block, kept: None });
+                self.before.push(before);
             } else {
                 let bytes = self.block(block);
-                self.keep(block, bytes);
+                self.keep(before, bytes);
             }
         }
     }
 
-    fn keep(&mut self, block: usize, bytes: Block) {
-        let kept = u32::try_from(self.kept.len()).ok();
-        self.kept.push(bytes);
-        self.before.push(Before { block, kept });
+    /// The part of a block that lies in a range of the file's bytes.
+    fn part_of(block: usize, bytes: &Range<usize>) -> (u16, u16) {
+        let within = |at: usize| u16::try_from(at.saturating_sub(block * BLOCK_SIZE).min(BLOCK_SIZE)).unwrap_or(0);
+        (within(bytes.start), within(bytes.end))
     }
 
-    /// Keeps only the durable version of each block.
+    fn keep(&mut self, before: Before, bytes: Block) {
+        let kept = u32::try_from(self.kept.len()).ok();
+        self.kept.push(bytes);
+        self.before.push(Before { kept, ..before });
+    }
+
+    /// Keeps only the durable version of each block, as if the block had been written once.
     fn forget_between(&mut self) {
         let mut seen = BTreeMap::new();
         for entry in core::mem::take(&mut self.before) {
@@ -234,8 +262,9 @@ impl Inode {
         let kept = core::mem::take(&mut self.kept);
         for (block, entry) in seen {
             let bytes = entry.kept.and_then(|index| kept.get(index as usize)).copied();
+            let entry = Before { written: Self::part_of(block, &(0..self.bytes.len())), ..entry };
             match bytes {
-                Some(bytes) => self.keep(block, bytes),
+                Some(bytes) => self.keep(entry, bytes),
                 None => self.before.push(entry),
             }
         }

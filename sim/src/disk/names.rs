@@ -142,6 +142,24 @@ impl Names {
                 apply(&mut self.durable, &change);
             }
         }
+        self.lose_the_rest();
+    }
+
+    /// The unsynced changes, in the order in which they were made.
+    pub(super) fn unsynced(&self) -> impl Iterator<Item = &[(PathBuf, Option<Name>)]> {
+        self.pending.iter().map(|change| change.sets.as_slice())
+    }
+
+    /// Of the unsynced changes these are kept, made in this order; what lies in a lost directory is lost with it.
+    pub(super) fn survive(&mut self, kept: &[usize]) {
+        let pending = core::mem::take(&mut self.pending);
+        for change in kept.iter().filter_map(|index| pending.get(*index)) {
+            apply(&mut self.durable, change);
+        }
+        self.lose_the_rest();
+    }
+
+    fn lose_the_rest(&mut self) {
         let all = self.durable.clone();
         self.durable.retain(|path, _| {
             path.ancestors().skip(1).all(|above| is_root(above) || all.get(above) == Some(&Name::Directory))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use engraft::wal::{Access, Disk, DiskFile};
 
-use super::SimDisk;
+use super::{SimDisk, Survivor, Survivors, UnsyncedKind};
 
 fn file_with(disk: &SimDisk, path: &str, bytes: &[u8]) -> super::SimFile {
     let file = disk.open(Path::new(path), Access::CreateNew).expect("made");
@@ -196,4 +196,162 @@ fn a_fork_lives_for_itself_and_a_killed_process_writes_no_more() {
     assert!(file.write_at(&[IoSlice::new(&[3; 10])], 0).is_err());
     assert_eq!(read(&disk, "/log").expect("there"), [2; 10]);
     assert_eq!(read(&fork, "/log").expect("there"), [1; 10]);
+}
+
+/// Two unsynced writes over three blocks, a cut, and a rename.
+fn unsynced_history() -> (SimDisk, super::SimFile) {
+    let disk = SimDisk::new(1, 1);
+    let file = file_with(&disk, "/log", &[1; 1024]);
+    let _ = file_with(&disk, "/other", b"other");
+    disk.settle();
+    file.write_at(&[IoSlice::new(&[2; 600])], 500).expect("written");
+    file.write_at(&[IoSlice::new(&[3; 100])], 550).expect("written");
+    disk.rename(Path::new("/other"), Path::new("/another")).expect("renamed");
+    (disk, file)
+}
+
+#[test]
+fn a_crash_point_tells_each_block_of_each_unsynced_write() {
+    let (disk, file) = unsynced_history();
+    let point = disk.crash_point();
+    let pieces: Vec<_> = point
+        .changes()
+        .iter()
+        .map(|piece| match &piece.kind {
+            UnsyncedKind::Bytes { offset, bytes, over } => (*offset, bytes.clone(), over.clone()),
+            UnsyncedKind::Size(size) => panic!("no size was set: {size}"),
+        })
+        .collect();
+    let expected = [
+        (500, vec![2; 12], vec![1; 12]),
+        (512, vec![2; 512], vec![1; 512]),
+        (1024, vec![2; 76], vec![0; 76]),
+        (550, vec![3; 100], vec![2; 100]),
+    ];
+    assert_eq!(pieces, expected);
+    assert_eq!(point.changes()[2].change + 1, point.changes()[3].change, "three pieces of one write, one of the next");
+    let paths: Vec<_> = point.names().iter().map(|name| name.paths.as_slice()).collect();
+    assert_eq!(paths, [[Path::new("/other").to_owned(), Path::new("/another").to_owned()]]);
+    file.sync().expect("synced");
+    disk.sync_directory(Path::new("/")).expect("synced");
+    assert!(disk.crash_point().changes().is_empty() && disk.crash_point().names().is_empty());
+}
+
+#[test]
+fn what_is_chosen_survives_and_nothing_else() {
+    let (disk, _file) = unsynced_history();
+    let point = disk.crash_point();
+    let log = |survivors: &Survivors| read(&point.disk(survivors), "/log").expect("durable");
+    assert_eq!(log(&Survivors::default()), [1; 1024]);
+    assert_eq!(Some(log(&point.keeping(|_| true))), read(&disk, "/log"), "all of it is what a reader saw");
+    let last_block = log(&point.keeping(|piece| piece == 2));
+    assert_eq!((last_block.len(), &last_block[1024..]), (1100, [2; 76].as_slice()), "its block makes the file longer");
+    assert_eq!(last_block[..1024], [1; 1024], "and the blocks before it are as they were");
+    let torn = log(&Survivors { changes: vec![Survivor { change: 1, bytes: 10..20 }], names: vec![] });
+    assert_eq!((&torn[..522], &torn[522..532], &torn[532..]), (&[1; 522][..], &[2; 10][..], &[1; 492][..]));
+    let reversed = [3, 1].map(Survivor::whole).to_vec();
+    assert_eq!(log(&Survivors { changes: reversed, names: vec![] })[550..650], [2; 100], "the last one covers");
+    let renamed = point.disk(&point.keeping(|_| false));
+    assert_eq!((read(&renamed, "/other"), read(&renamed, "/another")), (None, Some(b"other".to_vec())));
+    let kept = point.disk(&Survivors::default());
+    assert_eq!((read(&kept, "/other"), read(&kept, "/another")), (Some(b"other".to_vec()), None));
+    assert!(!kept.has_unsynced(), "what is left is durable");
+}
+
+#[test]
+fn the_tears_of_a_write_are_all_of_its_beginnings() {
+    let (disk, file) = unsynced_history();
+    // Half of it is there already, so cutting there leaves the disk of the cut before.
+    file.write_at(&[IoSlice::new(&[[3; 10], [4; 10]].concat())], 600).expect("written");
+    let point = disk.crash_point();
+    let torn: Vec<_> = point.tears().map(|tear| read(&point.disk(&tear), "/log").expect("durable")).collect();
+    let whole = read(&disk, "/log").expect("durable");
+    assert_eq!(torn.len(), 10);
+    for (count, found) in (1..).zip(&torn) {
+        assert_eq!(found[..610 + count], whole[..610 + count], "{count}");
+        assert_eq!(found[610 + count..650], vec![3; 40 - count], "{count}");
+    }
+}
+
+#[test]
+fn a_size_survives_or_not_in_its_place() {
+    let (disk, file) = unsynced_history();
+    disk.settle();
+    file.set_size(100).expect("cut");
+    file.write_at(&[IoSlice::new(&[5; 10])], 200).expect("written");
+    let point = disk.crash_point();
+    assert_eq!(point.changes().len(), 2, "{:?}", point.changes());
+    let log = |keep: &dyn Fn(usize) -> bool| read(&point.disk(&point.keeping(keep)), "/log").expect("durable");
+    assert_eq!(log(&|_| false).len(), 1100);
+    assert_eq!(log(&|piece| piece == 0), [[1; 100]].concat());
+    assert_eq!(log(&|_| true), [&[1; 100][..], &[0; 100], &[5; 10]].concat());
+    let without_the_cut = log(&|piece| piece == 1);
+    assert_eq!((without_the_cut.len(), &without_the_cut[200..210]), (1100, [5; 10].as_slice()));
+}
+
+/// After a failed sync some pages are called clean: no choice brings them to the medium, until they are written again.
+#[test]
+fn pages_that_a_failed_sync_called_clean_do_not_survive() {
+    let mut clean = 0;
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed, 1);
+        let file = file_with(&disk, "/log", &[1; 512]);
+        disk.settle();
+        file.write_at(&[IoSlice::new(&[2; 512])], 0).expect("written");
+        disk.fail_next_sync();
+        assert!(file.sync().is_err());
+        let log = |point: &super::CrashPoint| read(&point.disk(&point.keeping(|_| true)), "/log").expect("durable");
+        let point = disk.crash_point();
+        if point.changes().is_empty() {
+            clean += 1;
+            assert_eq!(log(&point), [1; 512]);
+            file.write_at(&[IoSlice::new(&[3; 10])], 0).expect("written");
+            assert_eq!(
+                log(&disk.crash_point())[..],
+                [&[3; 10][..], &[2; 502]].concat(),
+                "the page is dirty as a whole"
+            );
+        } else {
+            assert_eq!(log(&point), [2; 512]);
+        }
+    }
+    assert!((5..35).contains(&clean), "{clean}");
+}
+
+#[test]
+fn a_crash_point_is_kept_after_each_change() {
+    let disk = SimDisk::new(1, 1);
+    disk.keep_crash_points();
+    let file = file_with(&disk, "/log", &[1; 10]);
+    file.sync().expect("synced");
+    assert_eq!(disk.crash_points_kept(), 3);
+    disk.sync_directory(Path::new("/")).expect("synced");
+    let points = disk.take_crash_points();
+    let left: Vec<_> =
+        points.iter().map(|(_, point)| read(&point.disk(&Survivors::default()), "/log").map(|log| log.len())).collect();
+    assert_eq!(left, [None, None, None, Some(10)], "nothing survives before the name is durable");
+    let most: Vec<_> = points
+        .iter()
+        .map(|(_, point)| read(&point.disk(&point.keeping(|_| true)), "/log").map(|log| log.len()))
+        .collect();
+    assert_eq!(most, [Some(0), Some(10), Some(10), Some(10)]);
+}
+
+#[test]
+fn a_read_only_disk_refuses_every_change_and_reads() {
+    let disk = SimDisk::new(1, 1);
+    let file = file_with(&disk, "/log", &[1; 10]);
+    disk.set_read_only(true);
+    let refused = |result: std::io::Result<()>| {
+        assert_eq!(result.expect_err("refused").kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    };
+    refused(file.write_at(&[IoSlice::new(b"x")], 0));
+    refused(file.set_size(0));
+    refused(disk.open(Path::new("/log"), Access::ReadWrite).map(|_| ()));
+    refused(disk.open(Path::new("/new"), Access::CreateNew).map(|_| ()));
+    refused(disk.rename(Path::new("/log"), Path::new("/new")));
+    refused(disk.remove_file(Path::new("/log")));
+    refused(disk.create_dir_all(Path::new("/directory")));
+    let read = disk.open(Path::new("/log"), Access::Read).expect("there");
+    assert_eq!(read.size().expect("size"), 10);
 }
