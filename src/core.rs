@@ -34,6 +34,7 @@ pub use action::{Action, Actions, AppendError, Outcome, TokenState};
 pub use config::{Ack, ConfigError, ConnectionPoolConfig, ReplicationConfig, SpaceConfig};
 pub use coordinator::ReplicationCoordinator;
 pub use event::{Append, Command, Event, SpaceOpened, StorageError, StorageErrorKind, StorageOperation};
+pub use log::{ENTRIES_AT_ONCE, WRITES_UNDER_WAY};
 pub use notice::Notice;
 pub use progress::ReplicaProgress;
 pub use state::ReplicationState;

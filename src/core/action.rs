@@ -4,7 +4,7 @@ use ::core::fmt;
 use alloc::vec::Vec;
 
 use crate::types::message::{CloseReason, Message};
-use crate::types::{Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, Token, WriteId};
+use crate::types::{Entry, EntryLists, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, Token, WriteId};
 
 use super::notice::{Notice, StopReason};
 
@@ -75,17 +75,18 @@ pub enum Action {
     Halt,
 }
 
-/// The list that `handle` appends to.
+/// The list that `handle` appends to, and the lists of entries that are used again.
 #[derive(Debug, Clone, Default)]
 pub struct Actions {
     list: Vec<Action>,
+    pub(super) spare: EntryLists,
 }
 
 impl Actions {
     /// An empty list.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { list: Vec::new() }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Adds an action behind the others.
@@ -96,6 +97,17 @@ impl Actions {
     /// The actions in order, taken out; the list's memory is kept.
     pub fn drain(&mut self) -> alloc::vec::Drain<'_, Action> {
         self.list.drain(..)
+    }
+
+    /// The same, with the spare lists beside: what a carried-out action had its entries in may be given back to them.
+    pub fn drain_beside_spare(&mut self) -> (alloc::vec::Drain<'_, Action>, &mut EntryLists) {
+        (self.list.drain(..), &mut self.spare)
+    }
+
+    /// Where lists of entries are given back that are done with, those of written [`Action::WalAppend`]s and of sent
+    /// batches. Whoever gives none back makes `handle` allocate each list; nothing else depends on it.
+    pub fn spare(&mut self) -> &mut EntryLists {
+        &mut self.spare
     }
 
     /// The actions in order.

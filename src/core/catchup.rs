@@ -88,10 +88,10 @@ impl WalShipper {
 }
 
 /// As many entries as a batch holds; one however large it is.
-pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &Context<'_>) -> Vec<Entry> {
+pub(super) fn fill<'a>(entries: impl Iterator<Item = &'a Entry>, context: &mut Context<'_>) -> Vec<Entry> {
     let entries = entries.take(usize::try_from(context.config.batch_entries).unwrap_or(usize::MAX));
-    // What is there and what a batch may hold bound this: the list is allocated once.
-    let mut batch = Vec::with_capacity(entries.size_hint().1.unwrap_or_default());
+    // What is there and what a batch may hold bound this: the list does not grow.
+    let mut batch = context.actions.spare.take(entries.size_hint().1.unwrap_or_default());
     let mut bytes = 0;
     for entry in entries {
         bytes += entry.size() as u64;

@@ -220,7 +220,7 @@ impl Links {
     ) -> Option<Received> {
         loop {
             let link = self.links.get_mut(&id)?;
-            let message = match link.decoder.next() {
+            let message = match link.decoder.next_in(&mut actions.spare) {
                 Ok(message) => message?,
                 Err(error) => {
                     self.close(now, id, CloseReason::BadFrame(error.to_string()), config, actions);

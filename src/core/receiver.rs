@@ -65,7 +65,7 @@ impl Receiver {
     pub(crate) fn place(
         &mut self,
         link: LinkId,
-        batch: ReplicationBatch,
+        mut batch: ReplicationBatch,
         log: &mut Log,
         context: &mut Context<'_>,
     ) -> Result<Placed, CloseReason> {
@@ -87,7 +87,7 @@ impl Receiver {
             });
         }
         let last = chained(previous, &batch)?;
-        for entry in batch.entries {
+        for entry in batch.entries.drain(..) {
             let position = entry.position();
             if position.sequence > log.end().sequence {
                 log.push(entry);
@@ -95,6 +95,7 @@ impl Receiver {
                 return Ok(Placed::Diverged(position.sequence));
             }
         }
+        context.actions.spare.give_back(batch.entries);
         self.agreed = self.agreed.max(last);
         if last <= log.durable() || last == previous.sequence {
             self.echo = self.echo.max(header.sent);

@@ -11,7 +11,8 @@ use std::io;
 use tokio::sync::{mpsc, watch};
 
 use crate::core::{Action, Actions, Append, AppendError, Command, Event, Outcome, ReplicationCoordinator};
-use crate::types::{NodeId, RequestId, Time};
+use crate::types::message::Message;
+use crate::types::{EntryLists, NodeId, RequestId, Time};
 
 use super::host::{Halves, Host, LinkOptions};
 use super::limits::{
@@ -22,7 +23,7 @@ use super::link_table::LinkTable;
 use super::node::{AppendRequest, Life, NodeError, Request};
 use super::notice_log::NoticeLog;
 use super::reply::{ReplyTable, numbered};
-use super::wal_job::WalPort;
+use super::wal_job::{Completed, WalPort};
 use super::wal_worker::WalRequest;
 
 /// A connection that a peer made, or why there is none.
@@ -64,7 +65,7 @@ pub(super) struct Shell<H: Host> {
 
 /// What one turn takes from the sources; the memory is kept between turns.
 struct Ready<H: Host> {
-    completions: Vec<Vec<Event>>,
+    completions: Vec<Completed>,
     link_events: Vec<LinkEvent<H>>,
     accepted: Vec<Accepted<H>>,
     requests: Vec<Request>,
@@ -177,8 +178,11 @@ impl<H: Host> Shell<H> {
     /// Hands what is ready to the core, completions first: they free the windows that the rest wants to fill.
     fn take(&mut self, ready: &mut Ready<H>) -> Result<(), NodeError> {
         let now = self.host.now();
-        for event in ready.completions.drain(..).flatten() {
-            self.handle(now, event)?;
+        for Completed { events, spent } in ready.completions.drain(..) {
+            self.actions.spare().extend(spent);
+            for event in events {
+                self.handle(now, event)?;
+            }
         }
         for event in ready.link_events.drain(..) {
             if let Some(event) = self.links.on_event(event, now) {
@@ -241,9 +245,10 @@ impl<H: Host> Shell<H> {
             self.notices.event(now, &event);
             self.core.handle(now, event, &mut self.actions);
             let mut actions = mem::take(&mut self.actions);
-            for action in actions.drain() {
+            let (ordered, spare) = actions.drain_beside_spare();
+            for action in ordered {
                 self.notices.trace(now, &action);
-                self.perform(now, action)?;
+                self.perform(now, action, spare)?;
             }
             self.actions = actions;
             next = self.follow_ups.pop_front();
@@ -251,15 +256,20 @@ impl<H: Host> Shell<H> {
         Ok(())
     }
 
-    /// Hands an action to whom it concerns, without waiting.
-    fn perform(&mut self, now: Time, action: Action) -> Result<(), NodeError> {
+    /// Hands an action to whom it concerns, without waiting. The list of a batch goes back at once, as it is encoded.
+    fn perform(&mut self, now: Time, action: Action, spare: &mut EntryLists) -> Result<(), NodeError> {
         match action {
             action @ (Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. }) => {
                 if let Some(request) = WalRequest::from_action(action) {
                     self.wal.requests.push(request).map_err(|limit| NodeError::WalQueueFull { limit })?;
                 }
             }
-            Action::Send { link, message } => self.follow_ups.extend(self.links.send(link, &message)),
+            Action::Send { link, message } => {
+                self.follow_ups.extend(self.links.send(link, &message));
+                if let Message::Batch(batch) = message {
+                    spare.give_back(batch.entries);
+                }
+            }
             Action::Connect { link, peer } => self.follow_ups.extend(self.links.connect(link, peer)),
             Action::Close { link, reason: _ } => self.links.close(link, now),
             Action::Reply { request, outcome } => self.replies.answer(request, outcome),

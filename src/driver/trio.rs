@@ -3,7 +3,7 @@
 use ::core::time::Duration;
 use alloc::collections::{BTreeMap, VecDeque};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::core::{
     Ack, Action, Actions, Append, ConfigError, Event, Outcome, ReplicationConfig, ReplicationCoordinator, SpaceConfig,
@@ -26,6 +26,8 @@ pub enum Part {
     Encode,
     /// A replica's core: bytes turned into messages and verified, batches placed, completions.
     Replica,
+    /// What comes by the clock in any of the cores, whatever is appended: timers, heartbeats and their echoes.
+    Upkeep,
     /// What a replica sends turned into bytes.
     EncodeAck,
 }
@@ -69,13 +71,15 @@ impl Counts {
 pub struct Trio<M> {
     /// What measures; its results are read from here.
     pub meter: M,
+    /// Whether the cores get their lists of entries back. They do, unless the lists themselves are to be counted.
+    pub gives_back: bool,
     now: Time,
     name: SpaceName,
     space: SpaceId,
     cores: Vec<Core>,
     /// Who is at the other end of a link.
     ends: BTreeMap<(usize, LinkId), (usize, LinkId)>,
-    events: VecDeque<(usize, Event)>,
+    events: VecDeque<(Part, usize, Event)>,
     requests: u64,
     counts: Counts,
 }
@@ -105,6 +109,7 @@ impl<M: Meter> Trio<M> {
         let (cluster, name) = (ClusterId([7; 16]), SpaceName::new("bench").expect("it is short and plain"));
         let mut trio = Self {
             meter,
+            gives_back: true,
             now: Time(1_000),
             space: name.id(),
             name,
@@ -120,7 +125,7 @@ impl<M: Meter> Trio<M> {
             let core = ReplicationCoordinator::new(config)?;
             let (actions, buffer) = (Actions::new(), WriteBuffer::new());
             trio.cores.push(Core { core, actions, buffer, accepted: 0 });
-            trio.events.push_back((index, trio.opened(cluster)));
+            trio.happens(index, trio.opened(cluster));
         }
         trio.settle();
         for _ in 0..TURNS_TO_SETTLE {
@@ -140,7 +145,7 @@ impl<M: Meter> Trio<M> {
         self.now = self.now + TURN;
         for (index, core) in self.cores.iter().enumerate() {
             if core.core.next_wake().is_some_and(|wake| wake <= self.now) {
-                self.events.push_back((index, Event::TimerFired));
+                self.events.push_back((Part::Upkeep, index, Event::TimerFired));
             }
         }
         self.settle();
@@ -188,9 +193,8 @@ impl<M: Meter> Trio<M> {
     }
 
     fn settle(&mut self) {
-        while let Some((index, event)) = self.events.pop_front() {
+        while let Some((part, index, event)) = self.events.pop_front() {
             let now = self.now;
-            let part = if index == PRIMARY { Part::Primary } else { Part::Replica };
             if let Some(Core { core, actions, .. }) = self.cores.get_mut(index) {
                 self.meter.measure(part, || core.handle(now, event, actions));
             }
@@ -202,7 +206,8 @@ impl<M: Meter> Trio<M> {
     fn route(&mut self, index: usize) {
         let Some(core) = self.cores.get_mut(index) else { return };
         let mut actions = ::core::mem::take(&mut core.actions);
-        for action in actions.drain() {
+        let (ordered, spare) = actions.drain_beside_spare();
+        for action in ordered {
             match action {
                 Action::WalAppend { space, write, entries } => {
                     let writes = if index == PRIMARY {
@@ -212,12 +217,22 @@ impl<M: Meter> Trio<M> {
                     };
                     *writes += 1;
                     let Position { epoch, sequence, .. } = entries.last().map(Entry::position).unwrap_or_default();
-                    self.events.push_back((index, Event::WalAppended { space, write, epoch, sequence }));
+                    if self.gives_back {
+                        spare.give_back(entries);
+                    }
+                    self.happens(index, Event::WalAppended { space, write, epoch, sequence });
                 }
                 Action::SaveVote { space, promise } => {
-                    self.events.push_back((index, Event::VoteSaved { space, promise }));
+                    self.happens(index, Event::VoteSaved { space, promise });
                 }
-                Action::Send { link, message } => self.send(index, link, &message),
+                Action::Send { link, message } => {
+                    self.send(index, link, &message);
+                    if self.gives_back
+                        && let Message::Batch(batch) = message
+                    {
+                        spare.give_back(batch.entries);
+                    }
+                }
                 Action::Connect { link, peer } => self.connect(index, link, peer),
                 Action::Reply { outcome: Outcome::Appended { .. }, .. } => self.counts.answered += 1,
                 Action::Reply { .. }
@@ -232,6 +247,11 @@ impl<M: Meter> Trio<M> {
         }
     }
 
+    fn happens(&mut self, index: usize, event: Event) {
+        let part = if index == PRIMARY { Part::Primary } else { Part::Replica };
+        self.events.push_back((part, index, event));
+    }
+
     fn send(&mut self, index: usize, link: LinkId, message: &Message) {
         let Some(core) = self.cores.get_mut(index) else { return };
         let part = if index == PRIMARY { Part::Encode } else { Part::EncodeAck };
@@ -242,11 +262,24 @@ impl<M: Meter> Trio<M> {
         }
         let (buffer, mut bytes) = (&mut core.buffer, 0);
         self.meter.measure(part, || bytes = wire::encode(message, buffer));
-        let stream = core.buffer.copy_to_bytes(core.buffer.remaining());
+        // As a connection reads it: into a piece of memory that is shared from the beginning.
+        let mut stream = BytesMut::with_capacity(core.buffer.remaining());
+        stream.put(&mut core.buffer);
+        let stream = stream.split().freeze();
         if let Some(&(peer, end)) = self.ends.get(&(index, link)) {
-            self.events.push_back((peer, Event::BytesReceived { link: end, bytes: stream }));
+            let event = Event::BytesReceived { link: end, bytes: stream };
+            match message {
+                Message::Heartbeat(_) | Message::Echo(_) => self.events.push_back((Part::Upkeep, peer, event)),
+                Message::Hello(_)
+                | Message::Welcome(_)
+                | Message::Goodbye(_)
+                | Message::SpaceHello(_)
+                | Message::Batch(_)
+                | Message::Ack(_)
+                | Message::Refusal(_) => self.happens(peer, event),
+            }
         }
-        self.events.push_back((index, Event::LinkDrained { link, bytes }));
+        self.happens(index, Event::LinkDrained { link, bytes });
     }
 
     fn connect(&mut self, index: usize, link: LinkId, peer: NodeId) {
@@ -256,7 +289,7 @@ impl<M: Meter> Trio<M> {
         let end = LinkId::accepted(core.accepted);
         self.ends.insert((index, link), (to, end));
         self.ends.insert((to, end), (index, link));
-        self.events.push_back((to, Event::LinkUp { link: end }));
-        self.events.push_back((index, Event::LinkUp { link }));
+        self.happens(to, Event::LinkUp { link: end });
+        self.happens(index, Event::LinkUp { link });
     }
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::core::Event;
+use crate::types::EntryLists;
 use crate::wal::Disk;
 
 use super::wal_worker::{WalRequest, WalWorker};
@@ -30,7 +31,7 @@ pub struct WalJob<D: Disk> {
     worker: WalWorker<D>,
     queue: Arc<Queue>,
     taken: Vec<WalRequest>,
-    completions: mpsc::UnboundedSender<Vec<Event>>,
+    completions: mpsc::UnboundedSender<Completed>,
     rest: Rest,
     timer_synced: Instant,
     // Dropped last: whoever waits for it may open the directory anew.
@@ -61,13 +62,22 @@ pub(super) struct WalSender {
     limit: usize,
 }
 
+/// What a group brought.
+#[derive(Debug)]
+pub(super) struct Completed {
+    /// What the core is to know.
+    pub(super) events: Vec<Event>,
+    /// The lists in which the written entries came.
+    pub(super) spent: EntryLists,
+}
+
 /// What the shell holds of a job.
 #[derive(Debug)]
 pub(super) struct WalPort {
     /// Takes requests.
     pub(super) requests: WalSender,
     /// Gives completions. Bounded by what the core has in flight: each request is completed at most once.
-    pub(super) completions: mpsc::UnboundedReceiver<Vec<Event>>,
+    pub(super) completions: mpsc::UnboundedReceiver<Completed>,
     /// Resolves, with an error, when the job is gone.
     pub(super) ended: oneshot::Receiver<()>,
 }
@@ -201,7 +211,7 @@ impl<D: Disk> WalJob<D> {
         self.worker.complete(&mut events);
         if !events.is_empty() {
             // The shell is gone where this fails; the next wait tells.
-            let _ = self.completions.send(events);
+            let _ = self.completions.send(Completed { events, spent: self.worker.take_spent() });
         }
     }
 

@@ -12,7 +12,7 @@ mod storage;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::core::{Event, StorageError, StorageErrorKind, StorageOperation};
-use crate::types::{Epoch, Sequence, SpaceId};
+use crate::types::{EntryLists, Epoch, Sequence, SpaceId};
 use crate::wal::{Disk, Ledger, StorageOpenError, WalError};
 
 pub use import::{ImportOptions, import_engram};
@@ -33,6 +33,7 @@ pub struct WalWorker<D: Disk> {
     votes_written: Vec<(SpaceId, Epoch)>,
     failures: Vec<Event>,
     ledger_failed: bool,
+    spent: EntryLists,
 }
 
 impl<D: Disk> WalWorker<D> {
@@ -54,6 +55,7 @@ impl<D: Disk> WalWorker<D> {
             votes_written: Vec::new(),
             failures: Vec::new(),
             ledger_failed: false,
+            spent: EntryLists::default(),
         };
         Ok((worker, opening.opened))
     }
@@ -93,7 +95,7 @@ impl<D: Disk> WalWorker<D> {
     pub fn write(&mut self) {
         for space in &self.busy {
             let Some(queue) = self.spaces.get_mut(space) else { continue };
-            let Err(error) = queue.write() else { continue };
+            let Err(error) = queue.write(&mut self.spent) else { continue };
             self.failures.push(failed(*space, StorageOperation::Append, &error));
         }
         for (space, promise) in &self.votes {
@@ -143,6 +145,11 @@ impl<D: Disk> WalWorker<D> {
             }
         }
         events.append(&mut self.failures);
+    }
+
+    /// The lists of appends that were written, empty: the core uses their memory again.
+    pub fn take_spent(&mut self) -> EntryLists {
+        core::mem::take(&mut self.spent)
     }
 
     /// Forgets every entry of a space behind `last`, durably, once everything queued for it is written.

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::types::EntryLists;
 use crate::types::message::Message;
 
 use super::frame::{FrameHeader, Kind};
@@ -69,10 +70,18 @@ impl FrameDecoder {
     /// What is wrong with the stream. It is final: the same error is given from then on.
     #[expect(clippy::should_implement_trait, reason = "an iterator would end at None; a stream goes on")]
     pub fn next(&mut self) -> Result<Option<Message>, WireError> {
+        self.next_in(&mut EntryLists::default())
+    }
+
+    /// As [`next`](Self::next); the entries of a batch come in one of these lists where there is one.
+    ///
+    /// # Errors
+    /// As those of [`next`](Self::next).
+    pub fn next_in(&mut self, lists: &mut EntryLists) -> Result<Option<Message>, WireError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let message = self.decode();
+        let message = self.decode(lists);
         if let Err(error) = &message {
             self.failed = Some(error.clone());
             self.pieces = VecDeque::new();
@@ -89,7 +98,7 @@ impl FrameDecoder {
     }
 
     /// The header is not taken out before its body is there: what the decoder knows is what is buffered, nothing else.
-    fn decode(&mut self) -> Result<Option<Message>, WireError> {
+    fn decode(&mut self, lists: &mut EntryLists) -> Result<Option<Message>, WireError> {
         let Some(header) = self.peek_header() else { return Ok(None) };
         let FrameHeader { kind, length } = FrameHeader::parse(header, &self.limits)?;
         let frame_size = FRAME_HEADER_SIZE.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
@@ -98,7 +107,7 @@ impl FrameDecoder {
         }
         let mut frame = self.take(frame_size);
         frame.advance(FRAME_HEADER_SIZE);
-        decode_body(kind, frame).map(Some)
+        decode_body(kind, frame, lists).map(Some)
     }
 
     fn peek_header(&self) -> Option<[u8; FRAME_HEADER_SIZE]> {
@@ -151,9 +160,9 @@ impl FrameDecoder {
     }
 }
 
-fn decode_body(kind: Kind, body: Bytes) -> Result<Message, WireError> {
+fn decode_body(kind: Kind, body: Bytes, lists: &mut EntryLists) -> Result<Message, WireError> {
     Ok(match kind {
-        Kind::Batch => Message::Batch(wal_format::decode(body)?),
+        Kind::Batch => Message::Batch(wal_format::decode(body, lists)?),
         Kind::Hello => Message::Hello(control::decode(kind, &body)?),
         Kind::Welcome => Message::Welcome(control::decode(kind, &body)?),
         Kind::Goodbye => Message::Goodbye(control::decode(kind, &body)?),

@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, BufMut, Bytes};
 
 use crate::types::message::{ReplicationBatch, ReplicationBatchHeader};
-use crate::types::{Entry, Epoch, HEADER_SIZE, Position, Sequence, SpaceId, Time, WalEntryHeader};
+use crate::types::{Entry, EntryLists, Epoch, HEADER_SIZE, Position, Sequence, SpaceId, Time, WalEntryHeader};
 
 use super::frame::{FrameHeader, Kind};
 use super::{FRAME_HEADER_SIZE, WireError, WriteBuffer};
@@ -94,7 +94,7 @@ fn put_header(header: &ReplicationBatchHeader, count: usize, size: u64, mut plac
 /// size, then each entry with its own checksums and its place behind the one before.
 ///
 /// Whether the batch fits a log (epoch, chain) is not for the format to say.
-pub(super) fn decode(mut body: Bytes) -> Result<ReplicationBatch, WireError> {
+pub(super) fn decode(mut body: Bytes, lists: &mut EntryLists) -> Result<ReplicationBatch, WireError> {
     if body.len() < BATCH_HEADER_SIZE {
         return Err(WireError::TooShort {
             message: Kind::Batch.name(),
@@ -111,7 +111,10 @@ pub(super) fn decode(mut body: Bytes) -> Result<ReplicationBatch, WireError> {
     }
     parts.check(body.len() as u64)?;
     let header = parts.header;
-    Ok(ReplicationBatch { header, entries: decode_entries(&mut body, parts.count, header.previous.sequence)? })
+    // The bytes hold as many headers at least: no memory is taken on the word of the count.
+    let mut entries = lists.take(usize::try_from(parts.count).unwrap_or(0));
+    decode_entries(&mut body, parts.count, header.previous.sequence, &mut entries)?;
+    Ok(ReplicationBatch { header, entries })
 }
 
 /// The fields of the header as they stand, not yet believed.
@@ -181,10 +184,9 @@ impl HeaderParts {
     }
 }
 
-/// Takes that many entries, and nothing may be left behind them. The bytes hold as many headers at least.
-fn decode_entries(body: &mut Bytes, count: u32, previous: Sequence) -> Result<Vec<Entry>, WireError> {
+/// Takes that many entries, and nothing may be left behind them.
+fn decode_entries(body: &mut Bytes, count: u32, previous: Sequence, entries: &mut Vec<Entry>) -> Result<(), WireError> {
     let size = body.len() as u64;
-    let mut entries = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
     let mut sequence = previous;
     for index in 0..count {
         sequence = sequence.next();
@@ -197,7 +199,7 @@ fn decode_entries(body: &mut Bytes, count: u32, previous: Sequence) -> Result<Ve
             found: BATCH_HEADER_SIZE as u64 + size,
         });
     }
-    Ok(entries)
+    Ok(())
 }
 
 fn decode_entry(body: &mut Bytes, index: u32, sequence: Sequence) -> Result<Entry, WireError> {

@@ -3,7 +3,7 @@
 use ::core::time::Duration;
 
 use bytes::Bytes;
-use engraft::core::{Ack, Event, Outcome, Role};
+use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Event, Outcome, Role};
 use engraft::types::message::{Message, ReplicationAck, ReplicationBatch, ReplicationBatchHeader};
 use engraft::types::{Control, Entry, Epoch, Position, ReadId, Sequence, Time, WalEntryType, WriteId};
 
@@ -83,7 +83,7 @@ fn stale_completions_change_nothing() {
     };
     let (space, digest) = (space(), rig.nodes[&N1].core.state_digest());
     let written = rig.nodes[&N1].disk.iter().find_map(|action| match action {
-        engraft::core::Action::WalAppend { write, .. } => Some(write.0),
+        Action::WalAppend { write, .. } => Some(write.0),
         _ => None,
     });
     let write = written.expect("a write is under way");
@@ -147,6 +147,29 @@ fn entry_of_an_earlier_epoch_commits_only_through_one_of_the_present() {
     let told: Vec<String> = rig.notices(N1).into_iter().filter(|line| line.contains("committed")).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(rig.status(N3).commit, Sequence(3));
+}
+
+#[test]
+fn small_writes_are_handed_over_at_once_up_to_the_bound_and_what_comes_then_is_one_write() {
+    let mut rig = ten();
+    rig.nodes.get_mut(&N1).expect("runs").disk_stalls = true;
+    let sizes = |rig: &Rig| -> Vec<usize> {
+        let entries = |action: &Action| if let Action::WalAppend { entries, .. } = action { entries.len() } else { 0 };
+        rig.nodes[&N1].disk.iter().map(entries).collect()
+    };
+    for _ in 0..3 * ENTRIES_AT_ONCE {
+        rig.append(N1, Ack::Local, b"small");
+        rig.check_logs();
+    }
+    let bound = usize::try_from(ENTRIES_AT_ONCE).expect("small");
+    assert_eq!(sizes(&rig), vec![1; bound]);
+    rig.nodes.get_mut(&N1).expect("runs").disk_stalls = false;
+    // Each small write is written and synced; the second completion makes room for one of all that came meanwhile.
+    while sizes(&rig).iter().all(|&size| size == 1) {
+        assert!(rig.disk_step(N1), "the disk has nothing left");
+        rig.check_logs();
+    }
+    assert_eq!(sizes(&rig).last(), Some(&(2 * bound)), "{:?}", sizes(&rig));
 }
 
 #[test]

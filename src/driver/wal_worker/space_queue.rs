@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use crate::core::Event;
-use crate::types::{Entry, Epoch, FsyncMode, Position, ReadId, Sequence, SpaceId, WriteId};
+use crate::types::{Entry, EntryLists, Epoch, FsyncMode, Position, ReadId, Sequence, SpaceId, WriteId};
 use crate::wal::{Disk, Ledger, WalError, WalOptions};
 
 use super::space_log::SpaceLog;
@@ -84,7 +84,8 @@ impl<D: Disk> SpaceQueue<D> {
     }
 
     /// Writes the next group. Where a sync is owed, nothing: at most one group is ever unsynced.
-    pub(super) fn write(&mut self) -> Result<(), WalError> {
+    /// The lists of appends that are written as a whole go to `spent`.
+    pub(super) fn write(&mut self, spent: &mut EntryLists) -> Result<(), WalError> {
         if self.stopped || self.unsynced || self.appends.is_empty() {
             return Ok(());
         }
@@ -109,7 +110,7 @@ impl<D: Disk> SpaceQueue<D> {
             if let Some(last) = pending.entries.last().map(Entry::position) {
                 self.written.push(Written { write: pending.write, epoch: last.epoch, sequence: last.sequence });
             }
-            self.appends.pop_front();
+            spent.extend(self.appends.pop_front().map(|pending| pending.entries));
         }
         Ok(())
     }
@@ -136,7 +137,7 @@ impl<D: Disk> SpaceQueue<D> {
 
     pub(super) fn truncate(&mut self, ledger: &mut Ledger<D>, last: Sequence) -> Result<(), WalError> {
         while !self.stopped && (self.unsynced || !self.appends.is_empty()) {
-            self.write()?;
+            self.write(&mut EntryLists::default())?;
             self.sync()?;
         }
         self.wal.truncate(ledger, last).inspect_err(|error| {
