@@ -1,6 +1,6 @@
 //! The commands. Results go to stdout, progress and reasons to stderr.
 //!
-//! Exit codes: 0 nothing is broken, 1 an invariant is, 2 the command line is wrong, 3 a scenario cannot be run.
+//! Exit codes: 0 nothing is broken, 1 an invariant is or a sweep never met what it should have, 2 the command line is wrong, 3 a scenario cannot be run.
 
 mod interrupt;
 mod output;
@@ -80,6 +80,7 @@ enum Command {
 /// Why a command came to nothing.
 enum Failure {
     Broken,
+    Short(Vec<String>),
     Scenario(String),
 }
 
@@ -95,6 +96,12 @@ pub(crate) fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Broken) => ExitCode::from(1),
+        Err(Failure::Short(words)) => {
+            for word in words {
+                eprintln!("{word}");
+            }
+            ExitCode::from(1)
+        }
         Err(Failure::Scenario(words)) => {
             eprintln!("{words}");
             ExitCode::from(3)
@@ -166,7 +173,10 @@ fn command_sweep(
     if stop.load(core::sync::atomic::Ordering::Relaxed) {
         eprintln!("interrupted; go on with: cargo sim sweep --seeds {}..", swept.next_seed);
     }
-    let Some((seed, violation)) = &swept.violation else { return Ok(()) };
+    let Some((seed, violation)) = &swept.violation else {
+        let short = swept.shortfalls();
+        return if short.is_empty() { Ok(()) } else { Err(Failure::Short(short)) };
+    };
     eprintln!("seed {seed}: {violation}");
     eprintln!("replay it: cargo sim run --seed {seed}");
     if let Some(small) = minimise(&Scenario::swarm(*seed), MINIMISE_MAX) {

@@ -23,6 +23,8 @@ pub mod purpose {
     pub const SPLIT: u64 = 0x106;
     /// How long a dial takes.
     pub const DIAL: u64 = 0x107;
+    /// Whether a delivery comes once more, and when; subject: the direction.
+    pub const FRAME_STALE: u64 = 0x108;
 
     /// How long a write to the log takes; subject: the node.
     pub const WAL_WRITE: u64 = 0x200;

@@ -44,7 +44,7 @@ pub(crate) struct Stream {
     /// Under way, in order.
     pub(crate) moving: VecDeque<Chunk>,
     /// With the sender, for want of room.
-    pub(crate) waiting: VecDeque<(Option<Bytes>, u32)>,
+    pub(crate) waiting: VecDeque<(Option<Bytes>, u32, Piece)>,
     pub(crate) waiting_bytes: u64,
     pub(crate) moving_bytes: u64,
     /// No chunk arrives before this.
@@ -62,6 +62,20 @@ pub(crate) struct Stream {
 pub(crate) struct Chunk {
     pub(crate) bytes: Option<Bytes>,
     pub(crate) arrives: Time,
+    pub(crate) what: Piece,
+}
+
+/// What a piece of a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Whole frames, as they were sent.
+    Frames,
+    /// A frame that came once already, just before.
+    Copy,
+    /// A frame of which this bit was turned.
+    Corrupt(u64),
+    /// A part of a frame, or of several.
+    Part,
 }
 
 /// How one direction between two nodes behaves.
@@ -73,6 +87,7 @@ pub(crate) struct Direction {
     duplicate: u64,
     reorder: u64,
     corrupt: u64,
+    pub(crate) stale: Stale,
     split_max: Option<u64>,
     bytes_per_second: Option<u64>,
     sent: u64,
@@ -80,11 +95,20 @@ pub(crate) struct Direction {
     dials: u64,
 }
 
+/// What a direction remembers of deliveries, to bring it once more.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stale {
+    pub(crate) share: u64,
+    pub(crate) deliveries: u64,
+    /// Bytes that were delivered, to which life of the receiver, and the delivery behind which they come again.
+    pub(crate) kept: Option<(Bytes, u32, u64)>,
+}
+
 /// What became of the frames that were sent together.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     /// The pieces that travel.
-    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) pieces: Vec<(Bytes, Piece)>,
     pub(crate) lost: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
@@ -108,6 +132,12 @@ impl Net {
     pub(crate) fn route(&self, link: u32, way: Way) -> (NodeIndex, NodeIndex) {
         let ends = &self.links[link as usize].ends;
         (ends[way.index()].node, ends[way.other().index()].node)
+    }
+
+    /// How one direction behaves.
+    pub(crate) fn direction_mut(&mut self, from: NodeIndex, to: NodeIndex) -> &mut Direction {
+        let place = self.place(from, to);
+        &mut self.directions[place]
     }
 
     /// Draws how long a message without bytes takes.
@@ -162,12 +192,12 @@ impl Net {
         let seed = self.seed;
         let direction = &mut self.directions[subject];
         let mut sent = Sent::default();
-        let mut kept: Vec<Bytes> = Vec::with_capacity(frames.len());
-        let mut held_back: Option<Bytes> = None;
+        let mut kept: Vec<(Bytes, Piece)> = Vec::with_capacity(frames.len());
+        let mut held_back: Option<(Bytes, Piece)> = None;
         let mut at = 0;
         for size in frames {
             let end = (at + *size as usize).min(bytes.len());
-            let mut frame = bytes.slice(at..end);
+            let mut frame = (bytes.slice(at..end), Piece::Frames);
             at = end;
             direction.frames += 1;
             let n = direction.frames;
@@ -178,11 +208,15 @@ impl Net {
             }
             if hit(purpose::FRAME_CORRUPT, direction.corrupt) {
                 sent.corrupted += 1;
-                frame = corrupted(&frame, draw(seed, purpose::CORRUPT_BIT, subject as u64, n));
+                let bit = draw(seed, purpose::CORRUPT_BIT, subject as u64, n) % (frame.0.len() as u64 * 8).max(1);
+                frame = (with_turned_bit(&frame.0, bit), Piece::Corrupt(bit));
             }
             if hit(purpose::FRAME_DUPLICATE, direction.duplicate) {
                 sent.duplicated += 1;
                 kept.push(frame.clone());
+                if frame.1 == Piece::Frames {
+                    frame.1 = Piece::Copy;
+                }
             }
             if held_back.is_none() && hit(purpose::FRAME_REORDER, direction.reorder) {
                 sent.reordered += 1;
@@ -194,8 +228,7 @@ impl Net {
         }
         kept.extend(held_back);
         if let Some(split_max) = direction.split_max {
-            let joined = kept.concat();
-            let mut rest = Bytes::from(joined);
+            let mut rest = Bytes::from(joined(&kept));
             kept.clear();
             let mut part = 0;
             while !rest.is_empty() {
@@ -205,7 +238,7 @@ impl Net {
                 let count = usize::try_from(drawn).unwrap_or(1).min(rest.len());
                 // Many tiny pieces of a large chunk say no more than a few do.
                 let count = if part < 64 { count } else { rest.len() };
-                kept.push(rest.split_to(count));
+                kept.push((rest.split_to(count), Piece::Part));
             }
         }
         sent.pieces = kept;
@@ -226,6 +259,7 @@ impl Net {
             FaultKind::FrameDuplicate => change(&mut direction.duplicate),
             FaultKind::FrameReorder => change(&mut direction.reorder),
             FaultKind::FrameCorrupt => change(&mut direction.corrupt),
+            FaultKind::FrameStale => change(&mut direction.stale.share),
             FaultKind::Split => direction.split_max = begins.then_some(amount),
             FaultKind::SlowLink => direction.bytes_per_second = begins.then_some(amount),
             FaultKind::Reset
@@ -244,7 +278,8 @@ impl Net {
             | FaultKind::Rot
             | FaultKind::Misdirect
             | FaultKind::StaleCompletion
-            | FaultKind::PauseReplica => {}
+            | FaultKind::PauseReplica
+            | FaultKind::OpenEpoch => {}
         }
     }
 
@@ -279,14 +314,15 @@ fn latency(seed: u64, purpose: u64, subject: u64, n: u64, plan: &NetworkPlan) ->
     plan.latency_min_us + draw_below(seed, purpose, subject, n, spread)
 }
 
-fn corrupted(frame: &Bytes, drawn: u64) -> Bytes {
+fn joined(pieces: &[(Bytes, Piece)]) -> Vec<u8> {
+    pieces.iter().flat_map(|(bytes, _)| bytes.iter().copied()).collect()
+}
+
+/// The frame with one bit turned.
+pub(crate) fn with_turned_bit(frame: &Bytes, bit: u64) -> Bytes {
     let mut bytes = frame.to_vec();
-    let bits = bytes.len() as u64 * 8;
-    if bits > 0 {
-        let bit = drawn % bits;
-        if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|at| bytes.get_mut(at)) {
-            *byte ^= 1 << (bit % 8);
-        }
+    if let Some(byte) = usize::try_from(bit / 8).ok().and_then(|at| bytes.get_mut(at)) {
+        *byte ^= 1 << (bit % 8);
     }
     Bytes::from(bytes)
 }
@@ -307,7 +343,7 @@ mod tests {
     fn without_faults_every_byte_comes_once_in_order() {
         let (bytes, sizes) = frames();
         let sent = net().meddle(0, 1, &bytes, &sizes);
-        assert_eq!(sent.pieces.concat(), bytes);
+        assert_eq!(joined(&sent.pieces), bytes);
     }
 
     #[test]
@@ -323,14 +359,14 @@ mod tests {
         };
         assert_eq!(with(FaultKind::FrameLoss, 1000).pieces.len(), 0);
         assert_eq!(with(FaultKind::FrameDuplicate, 1000).pieces.len(), 8);
-        let swapped = with(FaultKind::FrameReorder, 1000).pieces.concat();
+        let swapped = joined(&with(FaultKind::FrameReorder, 1000).pieces);
         assert_ne!(swapped, bytes);
         assert_eq!(swapped.len(), bytes.len());
         assert_eq!(&swapped[..50], &bytes[50..100]);
         let differ = |other: &[u8]| bytes.iter().zip(other).filter(|(a, b)| a != b).count();
-        assert_eq!(differ(&with(FaultKind::FrameCorrupt, 1000).pieces.concat()), 4);
+        assert_eq!(differ(&joined(&with(FaultKind::FrameCorrupt, 1000).pieces)), 4);
         let split = with(FaultKind::Split, 7);
-        assert!(split.pieces.len() > 20 && split.pieces.iter().all(|piece| piece.len() <= 7));
-        assert_eq!(split.pieces.concat(), bytes);
+        assert!(split.pieces.len() > 20 && split.pieces.iter().all(|(piece, _)| piece.len() <= 7));
+        assert_eq!(joined(&split.pieces), bytes);
     }
 }

@@ -11,6 +11,9 @@ use crate::mark::Marks;
 use crate::run::{Watch, run};
 use crate::scenario::{Scenario, ScenarioError};
 
+/// So many seeds are to take every usual path, and to be as rough as is asked of them; fewer say nothing about it.
+pub const SEEDS_THAT_TELL: u64 = 1_000;
+
 /// Which seeds, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepPlan {
@@ -102,6 +105,28 @@ pub fn sweep(
 }
 
 impl Sweep {
+    /// What the sweep should have met with and did not, in words: a sweep that goes where it is easy finds nothing.
+    ///
+    /// Empty where too few seeds were run to tell.
+    #[must_use]
+    pub fn shortfalls(&self) -> Vec<String> {
+        if self.seeds < SEEDS_THAT_TELL {
+            return Vec::new();
+        }
+        let missed = self.marks.missed();
+        let mut words: Vec<String> =
+            missed.iter().map(|mark| format!("no seed reached {}: {}", mark.name(), mark.words())).collect();
+        for (count, what) in [
+            (self.seeds_with_loss, "lost something unsynced"),
+            (self.seeds_with_overlap, "had a fault begin during another one"),
+        ] {
+            if count * 2 < self.seeds {
+                words.push(format!("{count} of {} seeds {what}, expected half of them or more", self.seeds));
+            }
+        }
+        words
+    }
+
     fn take(&mut self, seed: u64, report: &crate::run::Report) {
         use crate::mark::Mark;
         self.seeds += 1;

@@ -8,6 +8,7 @@ mod nodes;
 mod orders;
 mod phases;
 mod planted;
+mod tampered;
 
 use engraft::core::{Actions, Event, ReplicationCoordinator};
 use engraft::driver::wal_worker::WalWorker;
@@ -61,6 +62,8 @@ pub(crate) struct World<'s> {
     healing: bool,
     repeats_completions: bool,
     waiting_bytes_max: u64,
+    /// What is wrong with the bytes that a core is handling.
+    tampered: Option<&'static str>,
 }
 
 /// A machine with a disk, and the process on it.
@@ -89,8 +92,8 @@ struct Node {
     completions: VecDeque<Event>,
     old_completion: Option<Event>,
     crashes: u64,
-    /// Whether the power fails at the next moment between a write and its sync.
-    doomed: bool,
+    /// The step of the storage behind which the power fails next.
+    doomed: Option<StorageStep>,
     /// When its timer fired last, on its own clock, and how often since then.
     woken: Time,
     wakes_now: u32,
@@ -140,6 +143,7 @@ impl<'s> World<'s> {
             healing: false,
             repeats_completions: scenario.faults.iter().any(|fault| fault.kind == FaultKind::StaleCompletion),
             waiting_bytes_max: waiting_bytes_max(scenario),
+            tampered: None,
         };
         for id in scenario.node_ids() {
             world.nodes.push(Node::new(id, scenario));

@@ -41,6 +41,35 @@ fn two_processes_give_the_same_trace_byte_for_byte() {
     }
 }
 
+/// Where the release build of `engraft-sim` is.
+const RELEASE: &str = "ENGRAFT_SIM";
+
+#[test]
+#[ignore = "needs a release build of the simulator, named by ENGRAFT_SIM; `.ci/run` makes one"]
+fn a_release_build_gives_the_same_trace_byte_for_byte() {
+    let program = env::var(RELEASE).expect("ENGRAFT_SIM names the release build of `engraft-sim`");
+    for seed in [3, 12, 25] {
+        let arguments = ["run", "--trace", "--seed", &seed.to_string()];
+        let output = Command::new(&program).args(arguments).output().expect("it runs");
+        let theirs = String::from_utf8(output.stdout).expect("text");
+        let scenario = Scenario::swarm(seed);
+        let report = run(&scenario, Watch { trace: true }).expect("a scenario that can be run");
+        let ours = format!(
+            "{}\n{}\n{}{} events, digest {:016x}\n",
+            render::header(&scenario),
+            render::lines(&report.lines, render::EVERYTHING, false),
+            render::table(&report),
+            report.events,
+            report.digest
+        );
+        assert!(ours.len() > 10_000, "a trace of {} bytes shows little", ours.len());
+        assert!(
+            ours == theirs,
+            "seed {seed} gives another trace in a release build; compare `cargo sim {arguments:?}`"
+        );
+    }
+}
+
 #[test]
 fn watching_a_run_changes_nothing() {
     for seed in 20..25 {

@@ -43,7 +43,7 @@ planted! {
     forgotten_promise_breaks_s2: ForgottenPromise breaks S2;
     lost_end_breaks_s5_or_s20: LostEnd breaks S5 S20 S4 S8;
     early_answer_breaks_s6: AnswerTooEarly breaks S6;
-    believed_corruption_breaks_s4: CorruptFrameBelieved breaks S4 S3;
+    believed_corruption_breaks_s18: CorruptFrameBelieved breaks S18;
     duplicate_breaks_s28: DuplicateApply breaks S28;
     believed_stale_completion_breaks_s26: StaleBelieved breaks S26;
     forgotten_timer_breaks_liveness: ForgottenTimer breaks L2 L3 L6 L8;

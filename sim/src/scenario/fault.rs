@@ -19,6 +19,8 @@ pub enum FaultKind {
     FrameDuplicate,
     /// `amount` of a thousand frames come after the one behind them.
     FrameReorder,
+    /// `amount` of a thousand deliveries are remembered and come once more, later, behind what came meanwhile.
+    FrameStale,
     /// `amount` of a thousand frames have a bit turned.
     FrameCorrupt,
     /// Bytes from `node` to `peer` come in pieces of at most `amount`.
@@ -59,6 +61,8 @@ pub enum FaultKind {
     StaleCompletion,
     /// An operator pauses the replica `peer` on the primary `node`, and resumes it after `for_us`.
     PauseReplica,
+    /// An engine tells the primary `node` that its log began anew: another epoch opens in each of its spaces.
+    OpenEpoch,
 }
 
 /// What goes wrong, and when.

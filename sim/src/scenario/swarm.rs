@@ -19,13 +19,14 @@ const KINDS: &[(FaultKind, u64)] = &[
     (FaultKind::FrameLoss, 3),
     (FaultKind::FrameDuplicate, 3),
     (FaultKind::FrameReorder, 3),
-    (FaultKind::FrameCorrupt, 2),
+    (FaultKind::FrameStale, 3),
+    (FaultKind::FrameCorrupt, 3),
     (FaultKind::Split, 2),
     (FaultKind::SlowLink, 2),
     (FaultKind::Reset, 4),
     (FaultKind::HalfOpen, 2),
     (FaultKind::Crash, 3),
-    (FaultKind::Power, 4),
+    (FaultKind::Power, 5),
     (FaultKind::Shutdown, 1),
     (FaultKind::Wipe, 1),
     (FaultKind::Pause, 3),
@@ -38,6 +39,7 @@ const KINDS: &[(FaultKind, u64)] = &[
     (FaultKind::Misdirect, 1),
     (FaultKind::StaleCompletion, 3),
     (FaultKind::PauseReplica, 2),
+    (FaultKind::OpenEpoch, 2),
 ];
 
 /// Draws by name, so that a part that is taken out leaves the others as they were.
@@ -208,11 +210,12 @@ fn faults(draws: &Draws, scenario: &Scenario) -> Vec<Fault> {
     for (place, (kind, count_max)) in (0_u64..).zip(KINDS) {
         let part = 100 + place * 16;
         // What a lost power does to unsynced bytes is what most of the log is about.
-        let there = if *kind == FaultKind::Power { draws.below(part, 0, 8) > 0 } else { draws.coin(part, 0) };
+        let (there, count_min) =
+            if *kind == FaultKind::Power { (draws.below(part, 0, 8) > 0, 2) } else { (draws.coin(part, 0), 1) };
         if !there {
             continue;
         }
-        for n in 0..draws.within(part, 1, 1, *count_max) {
+        for n in 0..draws.within(part, 1, count_min, *count_max) {
             faults.extend(fault(draws, scenario, *kind, part, n));
         }
     }
@@ -229,7 +232,7 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
         // A primary that loses what it alone has is the end of its space until there are elections.
         return None;
     }
-    if kind == FaultKind::PauseReplica {
+    if matches!(kind, FaultKind::PauseReplica | FaultKind::OpenEpoch) {
         node = scenario.spaces.first()?.primary;
     }
     let peer = NodeId(u16::try_from(draws.within(part + 2, n, 1, nodes)).ok()?);
@@ -248,10 +251,10 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
             fault.peer?;
         }
         FaultKind::Delay => fault.amount = Some(pick(draws, part, n, 1_000, 500_000)),
-        FaultKind::FrameLoss | FaultKind::FrameDuplicate | FaultKind::FrameReorder => {
+        FaultKind::FrameLoss | FaultKind::FrameDuplicate | FaultKind::FrameReorder | FaultKind::FrameStale => {
             fault.amount = Some(pick(draws, part, n, 5, 300));
         }
-        FaultKind::FrameCorrupt => fault.amount = Some(pick(draws, part, n, 1, 50)),
+        FaultKind::FrameCorrupt => fault.amount = Some(pick(draws, part, n, 1, 200)),
         FaultKind::Split => fault.amount = Some(pick(draws, part, n, 1, 5_000)),
         FaultKind::SlowLink => fault.amount = Some(pick(draws, part, n, 20_000, 2_000_000)),
         FaultKind::ClockJump => fault.amount = Some(pick(draws, part, n, 1_000, 20_000_000)),
@@ -267,7 +270,8 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
         | FaultKind::LyingSync
         | FaultKind::Rot
         | FaultKind::Misdirect
-        | FaultKind::StaleCompletion => fault.peer = None,
+        | FaultKind::StaleCompletion
+        | FaultKind::OpenEpoch => (fault.peer, fault.for_us) = (None, None),
     }
     if matches!(kind, FaultKind::ClockJump | FaultKind::ClockDrift | FaultKind::DiskFull | FaultKind::SlowDisk) {
         fault.peer = None;

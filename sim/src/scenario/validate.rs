@@ -165,9 +165,11 @@ fn needs(kind: FaultKind) -> Needs {
         FaultKind::Partition | FaultKind::PartitionOneWay | FaultKind::Reset => (Need::May, None),
         FaultKind::HalfOpen | FaultKind::PauseReplica => (Need::Must, None),
         FaultKind::Delay => (Need::May, Some((1, 60_000_000))),
-        FaultKind::FrameLoss | FaultKind::FrameDuplicate | FaultKind::FrameReorder | FaultKind::FrameCorrupt => {
-            (Need::May, SHARE)
-        }
+        FaultKind::FrameLoss
+        | FaultKind::FrameDuplicate
+        | FaultKind::FrameReorder
+        | FaultKind::FrameStale
+        | FaultKind::FrameCorrupt => (Need::May, SHARE),
         FaultKind::Split => (Need::May, Some((1, 1 << 20))),
         FaultKind::SlowLink => (Need::May, Some((1_000, 1 << 40))),
         FaultKind::Crash
@@ -179,7 +181,8 @@ fn needs(kind: FaultKind) -> Needs {
         | FaultKind::LyingSync
         | FaultKind::Rot
         | FaultKind::Misdirect
-        | FaultKind::StaleCompletion => (Need::No, None),
+        | FaultKind::StaleCompletion
+        | FaultKind::OpenEpoch => (Need::No, None),
         FaultKind::ClockJump => (Need::No, Some((1, 3_600_000_000))),
         FaultKind::ClockDrift => (Need::No, Some((-200_000, 200_000))),
         FaultKind::DiskFull => (Need::No, Some((0, 1 << 40))),

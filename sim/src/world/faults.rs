@@ -7,7 +7,7 @@ use super::World;
 use crate::check::{Invariant, SpaceIndex, node_id, node_index};
 use crate::draws::{draw, draw_below, purpose};
 use crate::mark::Mark;
-use crate::queue::{NodeIndex, Occurrence, Way};
+use crate::queue::{NodeIndex, Occurrence, StorageStep, Way};
 use crate::render::fault_words;
 use crate::scenario::{Fault, FaultKind};
 use crate::trace::{LineKind, Subject};
@@ -58,6 +58,7 @@ impl World<'_> {
             | FaultKind::FrameLoss
             | FaultKind::FrameDuplicate
             | FaultKind::FrameReorder
+            | FaultKind::FrameStale
             | FaultKind::FrameCorrupt
             | FaultKind::Split
             | FaultKind::SlowLink => {
@@ -111,6 +112,7 @@ impl World<'_> {
                 self.command_replica(fault, true);
                 return true;
             }
+            FaultKind::OpenEpoch => self.open_epochs(node),
         }
         false
     }
@@ -124,6 +126,7 @@ impl World<'_> {
             | FaultKind::FrameLoss
             | FaultKind::FrameDuplicate
             | FaultKind::FrameReorder
+            | FaultKind::FrameStale
             | FaultKind::FrameCorrupt
             | FaultKind::Split
             | FaultKind::SlowLink => {
@@ -132,7 +135,7 @@ impl World<'_> {
             }
             FaultKind::Crash | FaultKind::Power | FaultKind::Shutdown | FaultKind::Wipe => {
                 self.nodes[node].down = self.nodes[node].down.saturating_sub(1);
-                self.nodes[node].doomed = false;
+                self.nodes[node].doomed = None;
                 if self.nodes[node].down == 0 {
                     // A shutdown that is still under way is cut short.
                     self.die(node, false);
@@ -167,7 +170,8 @@ impl World<'_> {
             | FaultKind::SyncFails
             | FaultKind::Rot
             | FaultKind::Misdirect
-            | FaultKind::StaleCompletion => {}
+            | FaultKind::StaleCompletion
+            | FaultKind::OpenEpoch => {}
         }
     }
 
@@ -219,14 +223,20 @@ impl World<'_> {
         }
     }
 
-    /// Half of all power failures wait for the next moment between a write and its sync: that is where they hurt.
+    /// Most power failures wait for the next moment where they hurt: between a write and its sync, or between a sync
+    /// and its completion.
     fn lose_power(&mut self, node: NodeIndex) {
         let at = &self.nodes[node];
-        let aimed = draw(self.scenario.seed, purpose::POWER, node as u64, at.crashes).is_multiple_of(2);
-        if aimed && !at.disk.has_unsynced() && at.process.is_some() {
-            self.nodes[node].doomed = true;
-        } else {
-            self.die(node, true);
+        let drawn = draw(self.scenario.seed, purpose::POWER, node as u64, at.crashes);
+        let aim = match drawn % 8 {
+            0 | 2 | 4 | 6 | 1 => Some(StorageStep::Write),
+            3 => Some(StorageStep::Sync),
+            _ => None,
+        };
+        match aim {
+            Some(StorageStep::Write) if at.disk.has_unsynced() => self.die(node, true),
+            Some(step) if at.process.is_some() => self.nodes[node].doomed = Some(step),
+            Some(_) | None => self.die(node, true),
         }
     }
 
@@ -283,6 +293,17 @@ impl World<'_> {
             self.checks.violated(Invariant::S26, Some(node), None, || {
                 format!("{words} came a second time and changed the node, which orders {orders:?}")
             });
+        }
+    }
+
+    fn open_epochs(&mut self, node: NodeIndex) {
+        for space in 0..self.checks.spaces.len() {
+            let at = &self.checks.spaces[space];
+            if at.primary == node && self.nodes[node].process.is_some() {
+                let space = at.id;
+                self.marks.hit(Mark::EpochOpenedAgain);
+                self.handle(node, Event::Command(Command::OpenEpoch { space }));
+            }
         }
     }
 

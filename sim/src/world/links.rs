@@ -8,7 +8,7 @@ use engraft::types::{LinkId, Time};
 use super::World;
 use crate::check::{Invariant, node_id};
 use crate::mark::Mark;
-use crate::net::{Chunk, End, Link, Stream};
+use crate::net::{Chunk, End, Link, Piece, Stream};
 use crate::queue::{NodeIndex, Occurrence, Way};
 use crate::trace::{LineKind, Subject};
 
@@ -108,7 +108,7 @@ impl World<'_> {
         let (from, to) = self.net.route(link, way);
         let total = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if !self.net.meddles(from, to) && !self.bugs.meddles() {
-            self.queue_bytes(link, way, Some(bytes), total);
+            self.queue_bytes(link, way, Some((bytes, Piece::Frames)), total);
             return;
         }
         let sent = self.net.meddle(from, to, &bytes, frames);
@@ -133,9 +133,9 @@ impl World<'_> {
         if count == 0 {
             self.queue.push(self.now, Occurrence::Drained { link, way, bytes: total });
         }
-        for (index, piece) in sent.pieces.into_iter().enumerate() {
-            let piece = self.bugs.on_the_way(piece, sent.corrupted > 0);
-            self.queue_bytes(link, way, Some(piece), if index + 1 == count { total } else { 0 });
+        for (index, (piece, what)) in sent.pieces.into_iter().enumerate() {
+            let piece = self.bugs.on_the_way(piece, what);
+            self.queue_bytes(link, way, Some((piece, what)), if index + 1 == count { total } else { 0 });
         }
     }
 
@@ -150,15 +150,16 @@ impl World<'_> {
     }
 
     /// Puts bytes (or the end of the stream) on their way, or behind those that wait. `drained` is told when they leave.
-    fn queue_bytes(&mut self, link: u32, way: Way, bytes: Option<Bytes>, drained: u32) {
+    fn queue_bytes(&mut self, link: u32, way: Way, bytes: Option<(Bytes, Piece)>, drained: u32) {
+        let (bytes, what) = bytes.map_or((None, Piece::Frames), |(bytes, what)| (Some(bytes), what));
         if self.net.has_room(link, way) {
-            self.move_bytes(link, way, bytes, drained);
+            self.move_bytes(link, way, bytes, drained, what);
             return;
         }
         self.marks.hit(Mark::BackPressure);
         let stream = &mut self.net.links[link as usize].ways[way.index()];
         stream.waiting_bytes += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        stream.waiting.push_back((bytes, drained));
+        stream.waiting.push_back((bytes, drained, what));
         let waiting = stream.waiting_bytes;
         let (from, _) = self.net.route(link, way);
         if waiting > self.waiting_bytes_max {
@@ -166,12 +167,12 @@ impl World<'_> {
         }
     }
 
-    fn move_bytes(&mut self, link: u32, way: Way, bytes: Option<Bytes>, drained: u32) {
+    fn move_bytes(&mut self, link: u32, way: Way, bytes: Option<Bytes>, drained: u32, what: Piece) {
         let count = bytes.as_ref().map_or(0, Bytes::len);
         let arrives = self.net.arrival(self.now, link, way, count);
         let stream = &mut self.net.links[link as usize].ways[way.index()];
         stream.moving_bytes += count as u64;
-        stream.moving.push_back(Chunk { bytes, arrives });
+        stream.moving.push_back(Chunk { bytes, arrives, what });
         if !stream.planned && !stream.stalled {
             stream.planned = true;
             self.queue.push(arrives, Occurrence::Deliver { link, way });
@@ -204,7 +205,7 @@ impl World<'_> {
                 break;
             }
             match chunk.bytes {
-                Some(bytes) => self.handle(end.node, Event::BytesReceived { link: end.link, bytes }),
+                Some(bytes) => self.deliver_bytes(link, way, &end, bytes, chunk.what),
                 None => self.lose(end.node, link, way.other(), "closed by the peer"),
             }
         }
@@ -234,9 +235,9 @@ impl World<'_> {
     fn refill(&mut self, link: u32, way: Way) {
         while self.net.room_again(link, way) {
             let stream = &mut self.net.links[link as usize].ways[way.index()];
-            let Some((bytes, drained)) = stream.waiting.pop_front() else { return };
+            let Some((bytes, drained, what)) = stream.waiting.pop_front() else { return };
             stream.waiting_bytes -= bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
-            self.move_bytes(link, way, bytes, drained);
+            self.move_bytes(link, way, bytes, drained, what);
         }
     }
 

@@ -48,7 +48,7 @@ impl Node {
             completions: VecDeque::new(),
             old_completion: None,
             crashes: 0,
-            doomed: false,
+            doomed: None,
             woken: Time::ZERO,
             wakes_now: 0,
             mended: 0,
@@ -201,7 +201,8 @@ impl World<'_> {
         };
         process.step = next;
         self.checks.disk_changed(node, &self.nodes[node].disk);
-        if self.nodes[node].doomed && step == StorageStep::Write && self.nodes[node].disk.has_unsynced() {
+        if self.nodes[node].doomed == Some(step) && (step == StorageStep::Sync || self.nodes[node].disk.has_unsynced())
+        {
             self.die(node, true);
             return;
         }
@@ -251,7 +252,7 @@ impl World<'_> {
         drop(process.wal);
         let at = &mut self.nodes[node];
         at.crashes += 1;
-        at.doomed = false;
+        at.doomed = None;
         at.silent = power;
         if power {
             at.boot += 1;

@@ -27,6 +27,7 @@ impl World<'_> {
     }
 
     fn carry_out_one(&mut self, node: NodeIndex, action: Action) {
+        self.judge_tampered(node, &action);
         match action {
             Action::Send { message, .. } => self.send(node, message),
             Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => {

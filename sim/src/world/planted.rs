@@ -10,6 +10,7 @@ use engraft::types::{Entry, Epoch, Sequence, SpaceId, WalEntryHeader};
 
 use crate::check::node_index;
 use crate::disk::SimDisk;
+use crate::net::{Piece, with_turned_bit};
 use crate::queue::NodeIndex;
 use crate::scenario::{PlantedKind, Scenario};
 
@@ -143,11 +144,11 @@ impl PlantedBugs {
     }
 
     /// A corrupt frame becomes a good one with another payload, as if its checksum had not been looked at.
-    pub(super) fn on_the_way(&self, piece: Bytes, corrupted: bool) -> Bytes {
-        if !corrupted || !self.meddles() {
-            return piece;
+    pub(super) fn on_the_way(&self, piece: Bytes, what: Piece) -> Bytes {
+        match what {
+            Piece::Corrupt(bit) if self.meddles() => mend(&piece, bit).unwrap_or(piece),
+            Piece::Corrupt(_) | Piece::Frames | Piece::Copy | Piece::Part => piece,
         }
-        mend(&piece).unwrap_or(piece)
     }
 
     pub(super) fn before_asking(&self, node: NodeIndex, append: &mut Append) -> Option<Append> {
@@ -184,31 +185,19 @@ fn change_last(
     *last = Entry { header: WalEntryHeader::new(&HeaderFields { chain, ..fields }), payload };
 }
 
-/// Decodes a frame after setting its turned bit right by trial, changes the last entry, and encodes it again.
-fn mend(piece: &Bytes) -> Option<Bytes> {
+/// Sets a frame's turned bit right, changes the last entry of its batch, and encodes it again.
+fn mend(piece: &Bytes, bit: u64) -> Option<Bytes> {
     let limits = engraft::wire::WireLimits { batch_bytes_max: 1 << 30, control_bytes_max: 1 << 20 };
-    for bit in 0..piece.len().min(4096) * 8 {
-        let mut bytes = piece.to_vec();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        let mut decoder = engraft::wire::FrameDecoder::new(limits);
-        decoder.push(Bytes::from(bytes));
-        if let Ok(Some(Message::Batch(mut batch))) = decoder.next()
-            && !batch.entries.is_empty()
-        {
-            change_last(
-                &mut batch.entries,
-                Some(batch.header.previous.chain),
-                |fields| fields,
-                Bytes::from_static(b"mended"),
-            );
-            let mut out = engraft::wire::WriteBuffer::new();
-            engraft::wire::encode(&Message::Batch(batch), &mut out);
-            let mut whole = BytesMut::new();
-            for piece in out.pieces() {
-                whole.extend_from_slice(piece);
-            }
-            return Some(whole.freeze());
-        }
+    let mut decoder = engraft::wire::FrameDecoder::new(limits);
+    decoder.push(with_turned_bit(piece, bit));
+    let Ok(Some(Message::Batch(mut batch))) = decoder.next() else { return None };
+    let before = batch.header.previous.chain;
+    change_last(&mut batch.entries, Some(before), |fields| fields, Bytes::from_static(b"mended"));
+    let mut out = engraft::wire::WriteBuffer::new();
+    engraft::wire::encode(&Message::Batch(batch), &mut out);
+    let mut whole = BytesMut::new();
+    for piece in out.pieces() {
+        whole.extend_from_slice(piece);
     }
-    None
+    Some(whole.freeze())
 }
