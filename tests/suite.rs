@@ -5,6 +5,8 @@
 extern crate alloc;
 
 mod support;
+#[cfg(not(madsim))]
+mod test_disk;
 
 #[cfg(madsim)]
 mod madsim;

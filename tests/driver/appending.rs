@@ -7,7 +7,7 @@ use engraft::core::{Ack, AppendError, Outcome};
 use engraft::types::{Sequence, SpaceName};
 
 use super::cluster::{
-    Cluster, N1, N3, append, caught_up, connected, opened, payloads, request, run, space, status, within,
+    Cluster, N1, N3, PATIENCE, append, caught_up, connected, opened, payloads, request, run, space, status, within,
 };
 
 #[test]
@@ -147,7 +147,7 @@ fn a_token_tells_what_became_of_its_append() {
         assert_eq!(primary.wait_for(token, Duration::ZERO).await, resolved(TokenState::Pending));
         let waiting = tokio::spawn({
             let primary = primary.clone();
-            async move { primary.wait_for(token, Duration::from_secs(20)).await }
+            async move { primary.wait_for(token, PATIENCE).await }
         });
         let _third = cluster.start(N3).await;
         assert_eq!(waiting.await.expect("it is answered"), resolved(TokenState::Committed));

@@ -3,7 +3,6 @@
 use alloc::collections::BTreeMap;
 use core::future::Future;
 use core::time::Duration;
-use std::net::TcpListener;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Notice, Outcome, ReplicationConfig, SpaceConfig, SpaceStatus};
@@ -16,13 +15,15 @@ use engraft::wal::{Disk, StdDisk};
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
 
+use crate::support::free_addresses;
+
 pub(super) const N1: NodeId = NodeId(1);
 pub(super) const N2: NodeId = NodeId(2);
 pub(super) const N3: NodeId = NodeId(3);
 pub(super) const NODES: [NodeId; 3] = [N1, N2, N3];
 
 /// What takes longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn space_name() -> SpaceName {
     SpaceName::new("orders").expect("a name")
@@ -56,9 +57,7 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new() -> Self {
-        // All are held until the last is chosen, so that no two are the same.
-        let chosen = NODES.map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-        let addresses = chosen.iter().map(|listener| listener.local_addr().expect("it is bound").to_string());
+        let addresses = free_addresses::<3>().map(|address| address.to_string());
         Self {
             directory: tempfile::tempdir().expect("a temporary directory"),
             addresses: NODES.into_iter().zip(addresses).collect(),
@@ -80,6 +79,8 @@ impl Cluster {
         let addresses = peers.iter().map(|peer| (*peer, self.address(*peer).to_owned())).collect();
         let mut replication = ReplicationConfig::new(node, cluster, incarnation(node), peers);
         replication.shutdown_drain = Duration::from_millis(200);
+        // What has to be answered is answered, however long the disk takes today.
+        replication.append_timeout = PATIENCE;
         NodeOptions { listen: self.address(node).to_owned(), peers: addresses, storage, replication }
     }
 

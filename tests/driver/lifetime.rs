@@ -54,7 +54,13 @@ fn an_append_that_waits_when_the_node_shuts_down_is_unknown() {
             let primary = primary.clone();
             async move { primary.append(vec![request("not at all", Ack::All)]).await }
         });
-        until("the append", async || status(&primary).await.waiting > 0).await;
+        // Both disks have it, and n1 knows.
+        until("the append on n3", async || {
+            let space = status(&primary).await;
+            let on_n3 = space.replicas.iter().any(|replica| replica.node == N3 && replica.durable == space.end);
+            space.waiting > 0 && space.durable == space.end && on_n3
+        })
+        .await;
         within("the shutdown", primary.shutdown()).await;
         let outcomes = waiting.await.expect("it is answered");
         let [Outcome::Unknown { token, acked_by }] = outcomes.as_slice() else { panic!("{outcomes:?}") };

@@ -11,7 +11,7 @@ use engraft::types::{Control, Sequence, Token};
 use engraft::wal::StdDisk;
 use engraft::wal::own_wal::{EngineLink, EngramWal};
 
-use super::cluster::{Cluster, N1, N2, N3, opened, run, space, start_with, until};
+use super::cluster::{Cluster, N1, N2, N3, PATIENCE, opened, run, space, start_with, until};
 use super::engine::Engine;
 
 /// What a replica has: epoch, type, timestamp and payload of each user's entry.
@@ -29,7 +29,7 @@ async fn entries(node: &NodeHandle) -> Vec<(u32, u64, String)> {
 }
 
 async fn committed(node: &NodeHandle, token: Token) {
-    let outcome = node.wait_for(token, Duration::from_secs(20)).await;
+    let outcome = node.wait_for(token, PATIENCE).await;
     assert!(matches!(outcome, Outcome::Resolved { .. }), "{outcome:?}");
     until("the commit", async || {
         let status = node.status().await.expect("it runs");

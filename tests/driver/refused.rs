@@ -23,7 +23,8 @@ async fn refused(bytes: &[u8]) -> CloseReason {
     assert!(closed(&mut notices, |told| *told == reason).await, "the node tells the same, as its own doing");
 
     append(&primary, "not disturbed", Ack::Quorum).await;
-    assert!(linked().await, "the other links stand");
+    // On a machine that stalls, a silent link may have been dialled again meanwhile.
+    until("the other links", linked).await;
     reason
 }
 

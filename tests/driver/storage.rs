@@ -1,27 +1,24 @@
 //! A disk that fails: the space stops with a typed error, acknowledges nothing more, and shows it.
 
-use std::path::PathBuf;
-
 use engraft::core::notice::StopReason;
 use engraft::core::{Ack, AppendError, Notice, Outcome, Role, StorageErrorKind, StorageOperation};
 use engraft::driver::NodeHandle;
 use engraft::types::NodeId;
+use engraft::wal::Disk;
 use engraft_sim::disk::SimDisk;
 use tokio::sync::broadcast::Receiver;
 
 use super::cluster::{
     Cluster, N1, N2, N3, append, caught_up, connected, opened, payloads, request, run, start_with, status, within,
 };
+use crate::test_disk::TestDisk;
 
-/// Starts the cluster with `node` on a disk that can be told to fail.
-async fn start_all(cluster: &Cluster, node: NodeId) -> (SimDisk, [NodeHandle; 3]) {
-    let disk = SimDisk::new(1, node.0);
+/// Starts the cluster with `node` on this disk.
+async fn start_all(cluster: &Cluster, node: NodeId, disk: impl Disk) -> [NodeHandle; 3] {
     let mut nodes = Vec::new();
     for each in [N1, N2, N3] {
         if each == node {
-            let mut options = cluster.options(node);
-            options.storage.directory = PathBuf::from("/data");
-            nodes.push(start_with(disk.clone(), options).await);
+            nodes.push(start_with(disk.clone(), cluster.options(node)).await);
         } else {
             nodes.push(cluster.start(each).await);
         }
@@ -31,7 +28,7 @@ async fn start_all(cluster: &Cluster, node: NodeId) -> (SimDisk, [NodeHandle; 3]
         connected(each, true).await;
     }
     opened(&nodes[0]).await;
-    (disk, nodes)
+    nodes
 }
 
 async fn stopped(notices: &mut Receiver<Notice>) -> StopReason {
@@ -49,7 +46,8 @@ async fn stopped(notices: &mut Receiver<Notice>) -> StopReason {
 fn a_failed_fsync_stops_the_space_and_nothing_more_is_acknowledged() {
     run(async {
         let cluster = Cluster::new();
-        let (disk, [primary, second, _third]) = start_all(&cluster, N1).await;
+        let disk = TestDisk::default();
+        let [primary, second, _third] = start_all(&cluster, N1, disk.clone()).await;
         let last = append(&primary, "synced", Ack::All).await.sequence;
         caught_up(&second, last).await;
         let mut notices = primary.notices();
@@ -73,7 +71,8 @@ fn a_failed_fsync_stops_the_space_and_nothing_more_is_acknowledged() {
 fn a_full_disk_stops_the_space_and_says_so() {
     run(async {
         let cluster = Cluster::new();
-        let (disk, [primary, _second, _third]) = start_all(&cluster, N1).await;
+        let disk = SimDisk::new(1, N1.0);
+        let [primary, _second, _third] = start_all(&cluster, N1, disk.clone()).await;
         append(&primary, "fits", Ack::All).await;
         let mut notices = primary.notices();
         disk.fill(Some(disk.bytes_used()));
@@ -91,7 +90,8 @@ fn a_full_disk_stops_the_space_and_says_so() {
 fn a_replica_whose_fsync_failed_acknowledges_nothing_more() {
     run(async {
         let cluster = Cluster::new();
-        let (disk, [primary, second, third]) = start_all(&cluster, N3).await;
+        let disk = TestDisk::default();
+        let [primary, second, third] = start_all(&cluster, N3, disk.clone()).await;
         let before = append(&primary, "everywhere", Ack::All).await.sequence;
         let mut notices = third.notices();
         disk.fail_next_sync();

@@ -6,7 +6,7 @@ use engraft::blocking::{self, Error};
 use engraft::{Ack, AppendError, BuildError, PauseError, Role, Sequence, TokenState, WaitError};
 
 use super::engine::Ledger;
-use super::trio::{N2, alone_builder, orders, run};
+use super::trio::{N2, PATIENCE, alone_builder, orders, run};
 
 fn start(directory: &tempfile::TempDir, ledger: &Ledger) -> blocking::Engraft {
     alone_builder(directory).space(orders().state(ledger.engine())).start_blocking().expect("the node starts")
@@ -19,9 +19,9 @@ fn an_engine_without_a_runtime_appends_reads_and_waits() {
     let node = start(&directory, &ledger);
     let orders = node.space("orders").expect("it is there");
     let receipt = orders.append("one").expect("appended");
-    orders.wait_for(receipt.token(), Duration::from_secs(10)).expect("applied");
+    orders.wait_for(receipt.token(), PATIENCE).expect("applied");
     assert_eq!(ledger.payloads(), ["one"]);
-    orders.append_with("two", Ack::Quorum, Duration::from_secs(10)).expect("appended");
+    orders.append_with("two", Ack::Quorum, PATIENCE).expect("appended");
     assert_eq!(orders.resolve(receipt.token()), Ok(TokenState::Committed));
     let answers = orders.make_all(orders.space().append_all(["three", "four"])).expect("it runs");
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
@@ -41,7 +41,7 @@ fn a_shutdown_leaves_a_directory_that_opens_again_at_once() {
         let node = start(&directory, &ledger);
         let orders = node.space("orders").expect("it is there");
         let receipt = orders.append(format!("{round}")).expect("appended");
-        orders.wait_for(receipt.token(), Duration::from_secs(10)).expect("applied");
+        orders.wait_for(receipt.token(), PATIENCE).expect("applied");
         let mut entries = orders.subscribe(receipt.sequence().next());
         node.shutdown().expect("no runtime is here");
         assert_eq!(ledger.engines(), 0);
@@ -62,7 +62,7 @@ fn dropping_the_last_handle_shuts_the_node_down() {
     drop(node);
     let began = std::time::Instant::now();
     while ledger.engines() > 0 {
-        assert!(began.elapsed() < Duration::from_secs(10), "the node goes on without anybody");
+        assert!(began.elapsed() < PATIENCE, "the node goes on without anybody");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

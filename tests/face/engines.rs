@@ -5,7 +5,7 @@ use core::time::Duration;
 use engraft::{Ack, Apply, Notice, Role, Sequence, SpaceOptions, WaitError};
 
 use super::engine::Ledger;
-use super::trio::{Trio, alone, first_payloads, orders, run, space, until, within};
+use super::trio::{PATIENCE, Trio, alone, first_payloads, orders, run, space, until, within};
 
 fn with(ledger: &Ledger) -> SpaceOptions {
     orders().state(ledger.engine())
@@ -178,9 +178,7 @@ fn on_append_applies_what_is_durable_here_before_it_is_committed() {
         });
         assert_eq!(applied.await, receipt.sequence());
         let second = trio.builder(2).space(orders()).space(SpaceOptions::new("others").primary(1)).start().await;
-        within("the commit", async { other.committed().timeout(Duration::from_secs(15)).await })
-            .await
-            .expect("a majority");
+        within("the commit", async { other.committed().timeout(PATIENCE).await }).await.expect("a majority");
         assert_eq!(late.payloads(), ["late"]);
         drop(second);
     });

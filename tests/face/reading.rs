@@ -8,6 +8,7 @@ use engraft::{Ack, ReadError, Sequence};
 use futures_core::Stream;
 
 use super::trio::{Trio, alone, first_payloads, orders, payloads, run, space, until, within};
+use crate::test_disk::TestDisk;
 
 #[test]
 fn a_subscription_gives_old_and_new_entries_on_a_replica() {
@@ -76,7 +77,7 @@ fn a_subscription_is_a_stream_and_ends_with_the_node() {
 fn a_subscription_to_a_space_that_stops_says_why_and_ends() {
     run(async {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk = engraft_sim::disk::SimDisk::new(1, 1);
+        let disk = TestDisk::default();
         let builder = super::trio::alone_builder(&directory).wal(disk.clone()).space(orders());
         let node = builder.start().await.expect("the node starts");
         space(&node).append("kept").ack(Ack::Quorum).await.expect("appended");

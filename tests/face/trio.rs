@@ -2,13 +2,15 @@
 
 use core::future::Future;
 use core::time::Duration;
-use std::net::TcpListener;
 
+use engraft::core::ReplicationConfig;
 use engraft::{Builder, Engraft, NodeId, Role, Space, SpaceOptions};
 use tempfile::TempDir;
 
+use crate::support::free_addresses;
+
 /// What takes longer than this has failed.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test on a runtime of its own.
 pub(super) fn run(test: impl Future<Output = ()>) {
@@ -38,9 +40,7 @@ pub(super) struct Trio {
 
 impl Trio {
     pub(super) fn new() -> Self {
-        // All are held until the last is chosen, so that no two are the same.
-        let chosen = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-        let addresses = chosen.map(|listener| listener.local_addr().expect("it is bound").to_string());
+        let addresses = free_addresses::<3>().map(|address| address.to_string());
         Self { directory: tempfile::tempdir().expect("a temporary directory"), addresses }
     }
 
@@ -50,6 +50,7 @@ impl Trio {
         let mut builder = Engraft::builder(node, "test-cluster")
             .data_dir(self.directory.path().join(node.to_string()))
             .listen(&self.addresses[index])
+            .tune(patient)
             .tune(|numbers| numbers.shutdown_drain = Duration::from_millis(200));
         for (peer, address) in (1_u16..).zip(&self.addresses) {
             if peer != node {
@@ -97,7 +98,12 @@ pub(super) async fn alone(directory: &TempDir, space: SpaceOptions) -> Engraft {
 }
 
 pub(super) fn alone_builder(directory: &TempDir) -> Builder {
-    Engraft::builder(1, "test-cluster").data_dir(directory.path())
+    Engraft::builder(1, "test-cluster").data_dir(directory.path()).tune(patient)
+}
+
+/// What has to be answered is answered, however long the disk takes today.
+fn patient(numbers: &mut ReplicationConfig) {
+    numbers.append_timeout = PATIENCE;
 }
 
 /// Waits until the node takes appends.

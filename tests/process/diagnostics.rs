@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::support::{Server, alone, code, engraft, stderr, stdout};
+use crate::support::free_addresses;
 
 fn json(file: &Path) -> serde_json::Value {
     let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -13,9 +14,7 @@ fn json(file: &Path) -> serde_json::Value {
 
 /// A node on a port that its configuration names, so that the configuration alone leads there.
 fn node(directory: &Path) -> (String, Server) {
-    let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let http = held.local_addr().expect("an address").to_string();
-    drop(held);
+    let [http] = free_addresses().map(|address| address.to_string());
     let configuration = alone(directory, "").replace("http = \"127.0.0.1:0\"", &format!("http = \"{http}\""));
     let server = Server::start(directory, &configuration);
     server.wait_for_primary();

@@ -2,13 +2,14 @@
 
 use alloc::collections::BTreeMap;
 use core::time::Duration;
+use std::io::Read;
 use std::time::Instant;
 
 use engraft::core::{NodeStatus, ReplicaLag, ReplicaStatus, ReplicaView, Role, SpaceStatus};
 use engraft::driver::metrics::{self, METRICS, MetricKind};
 use engraft::types::{Epoch, NodeId, Sequence, SpaceName};
 
-use super::support::{Server, alone, eventually, without_peers};
+use super::support::{Answer, Server, alone, eventually, without_peers};
 use super::trio::Trio;
 
 const ENTRIES: &str = "/v1/spaces/orders/entries";
@@ -88,12 +89,18 @@ fn each_figure_moves_with_a_replica_that_stalls_dies_and_comes_back() {
         append(trio.node(1));
         figures.throughput == 0.0
     });
-    let other = figures(trio.node(1), 3);
-    assert!(other.throughput > 0.0 && other.status > failing.status, "{other:?}");
+    wait(trio.node(1), 3, "the rate of the other one", |figures| {
+        append(trio.node(1));
+        figures.throughput > 0.0 && figures.status > failing.status
+    });
 
     trio.start_node(2);
     let back = wait(trio.node(1), 2, "recovery", |figures| figures.status == 3.0 && figures.lag_entries == 0.0);
-    assert!(back.lag_ms == 0.0 && back.throughput > 0.0, "{back:?}");
+    assert!(back.lag_ms == 0.0, "{back:?}");
+    wait(trio.node(1), 2, "a rate again", |figures| {
+        append(trio.node(1));
+        figures.throughput > 0.0
+    });
     assert!(back.failed >= failing.failed && back.sent > failing.sent, "{failing:?} {back:?}");
 }
 
@@ -198,8 +205,14 @@ fn readiness_says_what_is_in_the_way() {
 #[test]
 fn readiness_minds_the_lag_where_it_is_asked_to() {
     let trio = Trio::start();
-    assert_eq!(trio.node(1).get("/readyz?max_lag_ms=200").status, 200);
-    assert_eq!(trio.node(2).get("/readyz?max_lag_ms=200").status, 200);
+    let ready = |node| {
+        eventually("readiness", || match trio.node(node).get("/readyz?max_lag_ms=200") {
+            answer if answer.status == 200 => Ok(()),
+            answer => Err(answer.text),
+        });
+    };
+    ready(1);
+    ready(2);
     trio.node(2).signal("STOP");
     append(trio.node(1));
     let answer = eventually("a lag", || {
@@ -209,16 +222,13 @@ fn readiness_minds_the_lag_where_it_is_asked_to() {
     assert!(answer.text.contains("orders: n2 lags "), "{}", answer.text);
     assert_eq!(trio.node(1).get("/readyz").status, 200, "it takes appends all the same");
     trio.node(2).signal("CONT");
-    eventually("readiness", || match trio.node(1).get("/readyz?max_lag_ms=200") {
-        answer if answer.status == 200 => Ok(()),
-        answer => Err(answer.text),
-    });
+    ready(1);
 }
 
 #[test]
 fn a_long_poll_is_answered_by_the_commit_by_its_time_or_by_the_end_of_the_node() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut server = Server::start(directory.path(), &alone(directory.path(), ""));
+    let server = Server::start(directory.path(), &alone(directory.path(), ""));
     server.wait_for_primary();
     append(&server);
     assert_eq!(server.get(&format!("{ENTRIES}?from=2&wait_ms=60000")).lines().len(), 1, "what is there comes at once");
@@ -229,20 +239,32 @@ fn a_long_poll_is_answered_by_the_commit_by_its_time_or_by_the_end_of_the_node()
     assert_eq!(server.get(&format!("{ENTRIES}?wait_ms=60001")).status, 400);
 
     let waiting = server.open("GET", &format!("{ENTRIES}?from=3&wait_ms=60000"), "text/plain", 0);
-    let begun = Instant::now();
     std::thread::sleep(Duration::from_millis(100));
     append(&server);
-    let answer = super::support::Answer::read(waiting);
-    assert_eq!((answer.status, answer.lines().len()), (200, 1), "{}", answer.text);
-    assert!(begun.elapsed() < Duration::from_secs(20), "it did not wait for its time");
+    let answer = Answer::read(waiting);
+    assert_eq!((answer.status, answer.lines().len()), (200, 1), "at its time it would have none: {}", answer.text);
 
-    let waiting = server.open("GET", &format!("{ENTRIES}?from=9&wait_ms=60000"), "text/plain", 0);
-    std::thread::sleep(Duration::from_millis(100));
-    let begun = Instant::now();
+    // The node may be told to stop before it has taken the request, and resets the connection then.
+    let answered = [100, 1_000, 10_000].into_iter().any(is_answered_by_the_end_of_the_node);
+    assert!(answered, "a request of ten seconds ago is taken");
+}
+
+/// Stops a node some time after somebody began to wait for an entry that does not come; whether that was answered.
+fn is_answered_by_the_end_of_the_node(after_ms: u64) -> bool {
+    let directory = tempfile::tempdir().expect("a directory");
+    // Were the waiting one waited for, the node would not end before the test gives up.
+    let slow = "[clients]\ndrain_timeout = \"1h\"\n";
+    let mut server = Server::start(directory.path(), &alone(directory.path(), slow));
+    server.wait_for_primary();
+    let mut waiting = server.open("GET", &format!("{ENTRIES}?from=9&wait_ms=60000"), "text/plain", 0);
+    std::thread::sleep(Duration::from_millis(after_ms));
     server.signal("TERM");
-    assert_eq!(super::support::Answer::read(waiting).status, 200);
+    let mut answer = Vec::new();
+    let read = waiting.read_to_end(&mut answer);
     assert_eq!(server.wait(), Some(0));
-    assert!(begun.elapsed() < Duration::from_secs(4), "nobody is waited for who waits for nothing");
+    let answered = read.is_ok() && !answer.is_empty();
+    assert!(!answered || answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    answered
 }
 
 #[test]

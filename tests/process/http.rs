@@ -1,15 +1,13 @@
 //! What clients are answered: by real processes, over real sockets.
 
-use core::time::Duration;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
-use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::support::{Answer, Server, alone, code, engraft, stderr, without_peers};
+use super::support::{Answer, Server, alone, code, engraft, eventually, stderr, without_peers};
+use super::trio::Trio;
 
 const ENTRIES: &str = "/v1/spaces/orders/entries";
 
@@ -207,37 +205,66 @@ fn a_level_that_is_not_reached_in_time_is_202_with_who_has_it() {
     let server = Server::start(directory.path(), &without_peers(directory.path(), 1, ""));
     server.wait_for_primary();
     assert_eq!(server.post(ENTRIES, b"local").status, 200, "the space's own level is local");
-    let answer = server.post(&format!("{ENTRIES}?ack=quorum&timeout_ms=50"), b"quorum");
-    assert_eq!(answer.status, 202, "{}", answer.text);
-    let json = answer.json();
-    assert_eq!((&json["outcome"], &json["sequence"]), (&"unknown".into(), &3.into()));
-    assert_eq!(json["acked_by"], serde_json::json!([1]));
+    let told = |(sequence, timeout_ms): (u64, u64)| {
+        let answer = server.post(&format!("{ENTRIES}?ack=quorum&timeout_ms={timeout_ms}"), b"quorum");
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        let json = answer.json();
+        assert_eq!((&json["outcome"], &json["sequence"]), (&"unknown".into(), &sequence.into()));
+        json["acked_by"].clone()
+    };
+    // Its own disk may take longer than the first ones.
+    let mut each = [(3, 50), (4, 1_000), (5, 20_000)].into_iter().map(told);
+    assert!(each.any(|acked_by| acked_by == serde_json::json!([1])), "the node counts itself");
     assert_eq!(payloads(&server), [], "nothing is committed by one of three");
 }
 
 #[test]
 fn what_is_too_much_at_once_is_429_and_may_be_sent_again() {
+    // The first append may be over before the second one comes, where it waits for a short time only.
+    let met = [1_000, 10_000, 50_000].into_iter().any(a_second_append_is_too_much);
+    assert!(met, "two wait where one may");
+}
+
+/// Whether an append is refused while another one waits for so long.
+fn a_second_append_is_too_much(timeout_ms: u64) -> bool {
     let directory = tempfile::tempdir().expect("a directory");
     let more = "[replication]\nappend_entries_max = 1\n";
     let server = Server::start(directory.path(), &without_peers(directory.path(), 1, more));
     server.wait_for_primary();
-    let path = format!("{ENTRIES}?ack=quorum&timeout_ms=3000");
+    let path = format!("{ENTRIES}?ack=quorum&timeout_ms={timeout_ms}");
     let mut waiting = server.open("POST", &path, "text/plain", 1);
     waiting.write_all(b"x").expect("sent");
-    let begun = Instant::now();
-    while server.get("/v1/status").json()["spaces"][0]["waiting"] != 1 {
-        assert!(begun.elapsed() < Duration::from_secs(2), "the first append does not wait");
+    let end = |server: &Server| server.get("/v1/status").json()["spaces"][0]["end"].clone();
+    eventually("the first append", || if end(&server) == 2 { Ok(()) } else { Err(end(&server).to_string()) });
+    let answer = server.post(&format!("{ENTRIES}?ack=quorum&timeout_ms=1"), b"y");
+    assert_eq!(Answer::read(waiting).status, 202);
+    assert_eq!(server.post(&format!("{ENTRIES}?ack=quorum&timeout_ms=1"), b"y").status, 202, "there is room again");
+    if answer.status == 202 {
+        return false;
     }
-    let answer = server.post(&path, b"y");
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("1")), "{}", answer.text);
     assert_eq!(answer.json()["error"]["kind"], "overloaded");
-    assert_eq!(Answer::read(waiting).status, 202);
+    true
+}
+
+fn wait_for_an_append_under_way(server: &Server) {
+    eventually("an append that waits", || match server.get("/v1/status") {
+        answer if answer.json()["spaces"][0]["waiting"] == 1 => Ok(()),
+        answer => Err(answer.text),
+    });
 }
 
 #[test]
 fn bodies_that_do_not_come_hold_memory_for_a_while_only() {
-    let (_directory, server) =
-        node("[clients]\nbody_bytes_max = 2048\nbodies_bytes_max = 2048\nbody_timeout = \"1500ms\"\n");
+    // The shorter ones may be over before the second request comes.
+    let met = ["500ms", "3s", "20s"].into_iter().any(a_second_body_finds_no_memory);
+    assert!(met, "the memory is not set aside for the first body");
+}
+
+/// Whether a body that does not come holds the memory while another one comes; it is given up in any case.
+fn a_second_body_finds_no_memory(body_timeout: &str) -> bool {
+    let limits = "[clients]\nbody_bytes_max = 2048\nbodies_bytes_max = 2048\n";
+    let (_directory, server) = node(&format!("{limits}body_timeout = \"{body_timeout}\"\n"));
     let mut held = TcpStream::connect(server.http()).expect("connected");
     let head = format!(
         "POST {ENTRIES} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: 2048\r\n\
@@ -247,10 +274,12 @@ fn bodies_that_do_not_come_hold_memory_for_a_while_only() {
     let mut go_on = [0; 25];
     held.read_exact(&mut go_on).expect("the node asks for the body");
     assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-    assert_eq!(server.post(ENTRIES, b"x").status, 429, "the memory is set aside for the first body");
+    let second = server.post(ENTRIES, b"x").status;
+    assert!([200, 429].contains(&second), "{second}");
     let answer = Answer::read(held);
     assert_eq!((answer.status, &answer.json()["error"]["kind"]), (408, &"body_timeout".into()));
     assert_eq!(server.post(ENTRIES, b"x").status, 200);
+    second == 429
 }
 
 #[test]
@@ -275,22 +304,22 @@ fn the_status_tells_the_space_and_its_replicas() {
 #[test]
 fn a_signal_stops_a_node_in_good_order_and_answers_what_it_has_taken() {
     for signal in ["TERM", "INT"] {
-        let directory = tempfile::tempdir().expect("a directory");
-        let at_once = "[replication]\nshutdown_drain = \"0ms\"\n";
-        let mut server = Server::start(directory.path(), &without_peers(directory.path(), 1, at_once));
-        server.wait_for_primary();
-        let mut waiting = server.open("POST", &format!("{ENTRIES}?ack=all&timeout_ms=1000"), "text/plain", 1);
+        let mut trio = Trio::prepare();
+        trio.configure("[replication]\nshutdown_drain = \"0ms\"\n[clients]\ndrain_timeout = \"1min\"\n");
+        trio.start_node(1);
+        trio.node(1).wait_for_primary();
+        let path = format!("{ENTRIES}?ack=quorum&timeout_ms=3600000");
+        let mut waiting = trio.node(1).open("POST", &path, "text/plain", 1);
         waiting.write_all(b"x").expect("sent");
-        let begun = Instant::now();
-        while server.get("/v1/status").json()["spaces"][0]["waiting"] != 1 {}
-        let kill = Command::new("kill").args([&format!("-{signal}"), &server.id().to_string()]).status();
-        assert!(kill.expect("it runs").success());
-        assert_eq!(Answer::read(waiting).status, 202, "it was in the log, and stays there");
-        assert!(begun.elapsed() > Duration::from_millis(800), "it was given the time that it asked for");
-        assert_eq!(server.wait(), Some(0));
-        let again = Server::start(directory.path(), &without_peers(directory.path(), 1, ""));
-        again.wait_for_primary();
-        assert_eq!(again.post(ENTRIES, b"y").json()["sequence"], 4, "e1: 1, 2; e2: 3, 4");
+        wait_for_an_append_under_way(trio.node(1));
+        trio.node(1).signal(signal);
+        // Only a node that goes on for those who wait can still reach a majority.
+        trio.start_node(2);
+        assert_eq!(Answer::read(waiting).status, 200, "it was given the time that it asked for");
+        assert_eq!(trio.wait(1), Some(0));
+        trio.start_node(1);
+        trio.node(1).wait_for_primary();
+        assert_eq!(trio.node(1).post(ENTRIES, b"y").json()["sequence"], 4, "e1: 1, 2; e2: 3, 4");
     }
 }
 

@@ -1,13 +1,13 @@
 //! `engraft read`: from any node, everything once and in order.
 
-use core::time::Duration;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
-use super::support::{Server, alone, code, engraft, stderr, stdout};
+use super::support::{PATIENCE, Server, alone, code, engraft, stderr, stdout};
 use super::trio::Trio;
+use crate::support::free_addresses;
 
 const ENTRIES: &str = "/v1/spaces/orders/entries";
 
@@ -38,7 +38,7 @@ impl Follower {
     }
 
     fn next(&mut self) -> String {
-        self.lines.recv_timeout(Duration::from_secs(30)).expect("a line in time")
+        self.lines.recv_timeout(PATIENCE).expect("a line in time")
     }
 }
 
@@ -114,7 +114,7 @@ fn following_goes_on_at_another_node_where_one_dies() {
 
 #[test]
 fn nobody_who_answers_exits_6_and_an_unknown_space_2() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").to_string();
+    let [free] = free_addresses().map(|address| address.to_string());
     for more in [&[][..], &["-f", "--timeout", "100ms"]] {
         let output = read(&free, more);
         assert_eq!(code(&output), Some(6), "{}", stderr(&output));

@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::time::Instant;
 
+/// What takes longer than this has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The binary, with nothing of the tester's own configuration in its environment.
 pub(crate) fn engraft() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_engraft"));
@@ -47,6 +50,8 @@ impl Server {
     pub(crate) fn start_with(mut command: Command, directory: &Path, configuration: &str) -> Self {
         let file = directory.join("node.toml");
         std::fs::write(&file, configuration).expect("written");
+        // What has to be answered is answered, however long the disk takes today; requests may say otherwise.
+        command.env("ENGRAFT_REPLICATION_APPEND_TIMEOUT", "60s");
         let mut child = command
             .args(["serve", "--stop-with-stdin", "--log", "error", "--config"])
             .arg(&file)
@@ -89,7 +94,7 @@ impl Server {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
                 return status.code();
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "the node does not end");
+            assert!(begun.elapsed() < PATIENCE, "the node does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -104,7 +109,7 @@ impl Server {
     /// Sends a request's head only; its body is still to come.
     pub(crate) fn open(&self, method: &str, path: &str, content_type: &str, size: usize) -> TcpStream {
         let mut stream = TcpStream::connect(self.http()).expect("connected");
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
@@ -130,7 +135,7 @@ impl Server {
     pub(crate) fn wait_for_primary(&self) {
         let begun = Instant::now();
         while self.get("/v1/status").json()["spaces"][0]["role"] != "primary" {
-            assert!(begun.elapsed() < Duration::from_secs(30), "no primary: {}", self.get("/v1/status").text);
+            assert!(begun.elapsed() < PATIENCE, "no primary: {}", self.get("/v1/status").text);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -142,7 +147,7 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, Stri
     loop {
         match look() {
             Ok(found) => return found,
-            Err(why) => assert!(begun.elapsed() < Duration::from_secs(30), "{what} never came: {why}"),
+            Err(why) => assert!(begun.elapsed() < PATIENCE, "{what} never came: {why}"),
         }
         std::thread::sleep(Duration::from_millis(10));
     }

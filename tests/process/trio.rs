@@ -1,12 +1,12 @@
 //! Three nodes in processes of their own, with one space between them whose primary is n1.
 
 use core::net::SocketAddr;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use super::support::{Server, eventually};
+use crate::support::free_addresses;
 
 /// Short times, so that a fault shows soon.
 const TIMES: &str = "[replication]\nheartbeat_interval = \"50ms\"\nelection_timeout_min = \"500ms\"\n\
@@ -20,6 +20,8 @@ pub(crate) struct Trio {
     http: [SocketAddr; 3],
     /// What `n<row>` is told of the address of `n<column>`.
     dialled: [[SocketAddr; 3]; 3],
+    /// The rest of each configuration.
+    more: String,
     servers: [Option<Server>; 3],
 }
 
@@ -34,15 +36,13 @@ impl Trio {
 
     /// Three nodes that do not run yet.
     pub(crate) fn prepare() -> Self {
-        // All are held until the last is chosen, so that no two are the same.
-        let held: Vec<TcpListener> = (0..6).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let chosen: Vec<SocketAddr> = held.iter().map(|held| held.local_addr().expect("an address")).collect();
-        let listen = [chosen[0], chosen[1], chosen[2]];
+        let (listen, http) = (free_addresses(), free_addresses());
         Self {
             directory: tempfile::tempdir().expect("a directory"),
             listen,
-            http: [chosen[3], chosen[4], chosen[5]],
+            http,
             dialled: [listen; 3],
+            more: TIMES.to_owned(),
             servers: [None, None, None],
         }
     }
@@ -50,6 +50,11 @@ impl Trio {
     /// Lets a node, from its next start on, dial another one at this address.
     pub(crate) fn dial(&mut self, from: usize, to: usize, address: SocketAddr) {
         self.dialled[from - 1][to - 1] = address;
+    }
+
+    /// Gives every node, from its next start on, this in the place of the short times.
+    pub(crate) fn configure(&mut self, more: &str) {
+        self.more = more.to_owned();
     }
 
     /// Where a node listens for nodes.
@@ -70,6 +75,13 @@ impl Trio {
     /// Kills a node.
     pub(crate) fn kill(&mut self, node: usize) {
         self.servers[node - 1] = None;
+    }
+
+    /// Waits until a node has ended; its exit code.
+    pub(crate) fn wait(&mut self, node: usize) -> Option<i32> {
+        let code = self.servers[node - 1].as_mut().expect("it runs").wait();
+        self.servers[node - 1] = None;
+        code
     }
 
     /// A node's own directory.
@@ -93,10 +105,10 @@ impl Trio {
                 format!("[[peers]]\nid = {peer}\naddress = \"{address}\"\nhttp = \"{http}\"\n\n")
             })
             .collect();
-        let (listen, http, data) = (self.listen(node), self.http(node), directory.join("data"));
+        let (listen, http, data, more) = (self.listen(node), self.http(node), directory.join("data"), &self.more);
         format!(
             "node = {node}\ncluster = \"test\"\nlisten = \"{listen}\"\nhttp = \"{http}\"\ndata_dir = {data:?}\n\n\
-             {peers}[[spaces]]\nname = \"orders\"\nprimary = 1\n\n{TIMES}"
+             {peers}[[spaces]]\nname = \"orders\"\nprimary = 1\n\n{more}"
         )
     }
 

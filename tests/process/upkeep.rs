@@ -63,6 +63,8 @@ impl Proxy {
 #[test]
 fn a_link_is_one_connection_however_many_batches_it_carries() {
     let mut trio = Trio::prepare();
+    // A link is silent for so long on no machine, however slow: one that is would be dialled again.
+    trio.configure("[replication]\nelection_timeout_min = \"10s\"\n");
     let proxies = [(1, 2), (2, 1)].map(|(from, to)| {
         let proxy = Proxy::start(trio.listen(to));
         trio.dial(from, to, proxy.address);
@@ -143,7 +145,7 @@ fn whoever_supervises_it_is_told_when_it_is_ready_and_when_it_stops() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+    socket.set_read_timeout(Some(super::support::PATIENCE)).expect("set");
     let receive = || {
         let mut buffer = [0; 256];
         let size = socket.recv(&mut buffer).expect("a word");

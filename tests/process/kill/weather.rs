@@ -1,10 +1,11 @@
 //! Each kind of weather does to bytes what it says.
 
 use core::time::Duration;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
+use super::super::support::{PATIENCE, eventually};
 use super::proxy::{Proxy, Way, Weather};
 
 /// A proxy, and both ends of a connection through it.
@@ -15,9 +16,23 @@ fn connection() -> (Proxy, TcpStream, TcpStream, TcpListener) {
     let near = TcpStream::connect(proxy.address()).expect("connected");
     let (far, _) = listener.accept().expect("passed on");
     for end in [&near, &far] {
-        end.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
+        end.set_read_timeout(Some(PATIENCE)).expect("set");
     }
     (proxy, near, far, listener)
+}
+
+/// Sends bytes that the proxy swallows, and waits until it has; nothing of them comes, and no end.
+fn swallowed(proxy: &Proxy, from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
+    let before = proxy.done().swallowed;
+    from.write_all(bytes).expect("sent");
+    eventually("silence", || match proxy.done().swallowed - before {
+        count if count == bytes.len() as u64 => Ok(()),
+        count => Err(count.to_string()),
+    });
+    to.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
+    let error = to.read(&mut [0; 8]).expect_err("nothing came");
+    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+    to.set_read_timeout(Some(PATIENCE)).expect("set");
 }
 
 fn sent(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
@@ -42,10 +57,8 @@ fn clear_weather_passes_bytes_and_the_end_of_them() {
 fn a_cut_resets_what_is_open_and_what_is_new() {
     let (proxy, mut near, mut far, _listener) = connection();
     proxy.set(Way::Back, Weather::Cut);
-    far.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
     let error = far.read(&mut [0; 8]).expect_err("reset");
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-    near.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
     assert!(near.read(&mut [0; 8]).is_err());
     if let Ok(mut new) = TcpStream::connect(proxy.address()) {
         assert!(new.read(&mut [0; 8]).is_err(), "reset, not ended");
@@ -67,12 +80,10 @@ fn corruption_changes_one_bit_and_keeps_the_length() {
 fn a_silent_connection_stays_so_and_a_new_one_is_heard() {
     let (proxy, mut near, mut far, listener) = connection();
     proxy.set(Way::There, Weather::Silent);
-    near.write_all(b"lost").expect("sent");
-    assert!(far.read(&mut [0; 8]).is_err(), "nothing, and no end");
+    swallowed(&proxy, &mut near, &mut far, b"lost");
     assert_eq!(sent(&mut far, &mut near, b"heard"), b"heard", "half of it is open");
     proxy.set(Way::There, Weather::Clear);
-    near.write_all(b"lost").expect("sent");
-    assert!(far.read(&mut [0; 8]).is_err());
+    swallowed(&proxy, &mut near, &mut far, b"lost");
     let mut new = TcpStream::connect(proxy.address()).expect("connected");
     let (mut other, _) = listener.accept().expect("passed on");
     assert_eq!(sent(&mut new, &mut other, b"new"), b"new");
@@ -82,7 +93,6 @@ fn a_silent_connection_stays_so_and_a_new_one_is_heard() {
 #[test]
 fn delay_and_throttle_take_their_time() {
     let (proxy, mut near, mut far, _listener) = connection();
-    far.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
     for (weather, bytes) in [(Weather::Delay(150), 10), (Weather::Throttle(10_000), 1_500)] {
         proxy.set(Way::There, weather);
         let begun = Instant::now();
