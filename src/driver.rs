@@ -28,6 +28,7 @@ pub mod own_wal;
 mod reply;
 mod shell;
 pub mod space_watch;
+pub mod state_machine;
 #[cfg(feature = "tokio")]
 pub mod tokio_host;
 pub mod trio;

@@ -31,10 +31,12 @@ pub mod cli;
 
 #[cfg(feature = "tokio")]
 pub use driver::face::{
-    Append, AppendAll, AppendError, Appending, Apply, ApplyError, ApplyFailure, Applying, BuildError, Builder, Engraft,
-    Missed, Notices, PauseError, PrimaryHint, ReadError, Receipt, Roles, Space, SpaceError, SpaceOptions, SpaceReport,
-    StateMachine, Status, Subscription, WaitError, WaitFor, blocking,
+    Append, AppendAll, AppendError, Appending, Apply, ApplyFailure, Applying, BuildError, Builder, Engraft, Missed,
+    Notices, PauseError, PrimaryHint, ReadError, Receipt, Roles, Space, SpaceError, SpaceOptions, SpaceReport, Status,
+    Subscription, WaitError, WaitFor, blocking,
 };
+#[cfg(feature = "std")]
+pub use driver::state_machine::{ApplyError, StateMachine};
 #[cfg(feature = "tokio")]
 pub use {
     crate::core::{Ack, Notice, Role, TokenState},

@@ -234,6 +234,11 @@ fn examples_in_documents_are_the_files() {
         let whole = format!("```rust\n{example}```\n");
         assert!(Project::read(path).contains(&whole), "{path} shows another example than the file");
     }
+    let (simulation, example) =
+        (Project::read("docs/simulation.md"), Project::read("examples/simulate_your_engine.rs"));
+    let (_, chapter) = simulation.split_once("\n## An engine of yours\n").expect("docs/simulation.md has the chapter");
+    let part = markdown::fenced(chapter, "rust").expect("it shows how to simulate an engine");
+    assert!(example.contains(part), "docs/simulation.md shows another part than the example has:\n{part}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ mod face;
 #[cfg(all(feature = "cli", not(madsim)))]
 mod process;
 #[cfg(not(madsim))]
+mod simulated_engine;
+#[cfg(not(madsim))]
 mod simulation;
 #[cfg(not(madsim))]
 mod story;

@@ -78,11 +78,22 @@ impl Checks {
         if self.violation.is_none() {
             self.violation = Some(Violation {
                 invariant,
+                own: None,
                 at: self.now,
                 node: node.map(node_id),
                 space: space.and_then(|space| self.spaces.get(space)).map(|space| space.name.clone()),
                 what: what(),
             });
+        }
+    }
+
+    /// The same for an invariant of the embedder's.
+    pub(crate) fn violated_own(&mut self, name: &str, place: Option<(NodeIndex, SpaceIndex)>, what: String) {
+        if self.violation.is_none() {
+            self.violated(Invariant::Own, place.map(|place| place.0), place.map(|place| place.1), || what);
+            if let Some(violation) = &mut self.violation {
+                violation.own = Some(name.to_owned());
+            }
         }
     }
 

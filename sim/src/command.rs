@@ -159,10 +159,15 @@ fn command_sweep(
     let plan = SweepPlan { from: seeds.from, to: seeds.to, time_max, jobs };
     let stop = interrupt::flag();
     let bar = bar(&plan);
-    let swept = sweep(&plan, Scenario::swarm, &stop, |_, events| {
-        bar.inc(1);
-        let _ = events;
-    })
+    let swept = sweep(
+        &plan,
+        |seed| run(&Scenario::swarm(seed), Watch::default()),
+        &stop,
+        |_, events| {
+            bar.inc(1);
+            let _ = events;
+        },
+    )
     .map_err(|error| Failure::Scenario(error.to_string()))?;
     bar.finish_and_clear();
     if json {

@@ -62,6 +62,15 @@ pub mod purpose {
     /// How long a client waits; subject: the load.
     pub const CLIENT_WAIT: u64 = 0x303;
 
+    /// How long an embedder's engine takes for a step; subject: the node and the space.
+    pub const ENGINE_STEP: u64 = 0x310;
+    /// How much it applies without a step between; subject: the node and the space.
+    pub const ENGINE_RUN: u64 = 0x311;
+    /// Whether a crash waits for an engine's flush, and where in it it comes; subject: the node.
+    pub const ENGINE_CRASH: u64 = 0x312;
+    /// What an embedder's payload is made of; subject: the load, and what is drawn.
+    pub const OWN_PAYLOAD: u64 = 0x313;
+
     /// What a swarm scenario is made of; subject: the part.
     pub const SWARM: u64 = 0x400;
     /// The connected quorum that is healed first.

@@ -6,20 +6,20 @@ use engraft::types::{Epoch, Sequence, SpaceId, Time, Token};
 use crate::check::SpaceIndex;
 use crate::queue::NodeIndex;
 
-/// The first bytes of a payload that say which operation it is of: this, and the operation's number.
-const KEY: u64 = 0x53_494d << 40;
-const KEY_NUMBER: u64 = (1 << 40) - 1;
-
 /// One operation of a client.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     /// Its place in the history.
     pub(crate) number: usize,
+    /// Its place among those of its client, from 1 on.
+    pub(crate) n: u64,
     pub(crate) load: usize,
     pub(crate) space: SpaceIndex,
     pub(crate) node: NodeIndex,
     /// The level in force for it.
     pub(crate) level: Ack,
+    /// Its timestamp, by which its entry is known; 0 for a read.
+    pub(crate) stamp: u64,
     pub(crate) bytes: usize,
     /// Whether it reads; `from` is where.
     pub(crate) reads: bool,
@@ -39,33 +39,34 @@ pub(crate) enum OperationState {
     Failed,
 }
 
-impl Operation {
-    /// The number that its payload begins with; 0 where it has no room for one.
-    pub(crate) const fn key(&self) -> u64 {
-        if self.bytes < 8 || self.reads { 0 } else { key(self.number) }
-    }
-}
-
-pub(crate) const fn key(number: usize) -> u64 {
-    KEY | (number as u64 & KEY_NUMBER)
-}
-
-/// Where each operation stands, as the disks say.
+/// Where each append stands, as the disks say.
+///
+/// An append is known by its timestamp, which is its alone: a payload is the embedder's, and may be empty.
 #[derive(Debug, Default)]
 pub(crate) struct WrittenOperations {
+    /// By rising stamp.
     list: Vec<Written>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Written {
+    stamp: u64,
     token: Option<(SpaceId, Epoch, Sequence)>,
     failed: bool,
 }
 
 impl WrittenOperations {
-    /// Notes a new entry. The error is where the operation stands already; none where it was answered as failed.
-    pub(crate) fn written(&mut self, key: u64, token: Token) -> Result<(), Option<Token>> {
-        let Some(place) = self.place(key) else { return Ok(()) };
+    /// The timestamp of an append that is asked for now, in nanoseconds: that of no other one, and never 0.
+    pub(crate) fn stamp(&mut self, now: Time) -> u64 {
+        let after = self.list.last().map_or(1, |last| last.stamp + 1);
+        let stamp = after.max(now.0.saturating_mul(1_000));
+        self.list.push(Written { stamp, token: None, failed: false });
+        stamp
+    }
+
+    /// Notes a new entry. The error is where the append stands already; none where it was answered as failed.
+    pub(crate) fn written(&mut self, stamp: u64, token: Token) -> Result<(), Option<Token>> {
+        let Some(place) = self.place(stamp) else { return Ok(()) };
         if let Some((space, epoch, sequence)) = place.token {
             return Err(Some(Token { space, epoch, sequence }));
         }
@@ -73,27 +74,21 @@ impl WrittenOperations {
         if place.failed { Err(None) } else { Ok(()) }
     }
 
-    pub(crate) fn find(&self, key: u64) -> Option<Token> {
-        let (space, epoch, sequence) = self.list.get(number(key)?)?.token?;
+    pub(crate) fn find(&self, stamp: u64) -> Option<Token> {
+        let at = self.list.binary_search_by_key(&stamp, |written| written.stamp).ok()?;
+        let (space, epoch, sequence) = self.list.get(at)?.token?;
         Some(Token { space, epoch, sequence })
     }
 
-    /// Notes that the operation was answered as failed, and gives where it stands nonetheless.
-    pub(crate) fn failed(&mut self, key: u64) -> Option<Token> {
-        let place = self.place(key)?;
+    /// Notes that the append was answered as failed, and gives where it stands nonetheless.
+    pub(crate) fn failed(&mut self, stamp: u64) -> Option<Token> {
+        let place = self.place(stamp)?;
         place.failed = true;
-        self.find(key)
+        self.find(stamp)
     }
 
-    fn place(&mut self, key: u64) -> Option<&mut Written> {
-        let number = number(key)?;
-        if self.list.len() <= number {
-            self.list.resize(number + 1, Written::default());
-        }
-        self.list.get_mut(number)
+    fn place(&mut self, stamp: u64) -> Option<&mut Written> {
+        let at = self.list.binary_search_by_key(&stamp, |written| written.stamp).ok()?;
+        self.list.get_mut(at)
     }
-}
-
-fn number(key: u64) -> Option<usize> {
-    (key & !KEY_NUMBER == KEY).then_some(key & KEY_NUMBER).and_then(|number| usize::try_from(number).ok())
 }

@@ -3,16 +3,22 @@
 //! A discrete-event world around the real core, the real codec and the real log on a modelled disk.
 //! Every fault comes from a seed, every run can be replayed, and nothing in it touches a real clock, file, socket or
 //! thread.
+//!
+//! [`Simulation`] runs an engine of yours in it, in a test of yours.
 
 extern crate alloc;
 
+pub use engraft;
+
 pub mod disk;
 pub mod draws;
+pub mod embed;
 pub mod mark;
 pub mod minimise;
 pub mod render;
 pub mod run;
 pub mod scenario;
+pub mod storage;
 pub mod sweep;
 pub mod trace;
 
@@ -21,10 +27,10 @@ mod clock;
 mod history;
 mod net;
 mod queue;
-mod storage;
 mod world;
 
 pub use check::{Invariant, Violation};
+pub use embed::{Engine, Simulation, digest};
 pub use run::{Report, Watch, run};
 pub use scenario::Scenario;
 

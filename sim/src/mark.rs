@@ -42,6 +42,7 @@ marks! {
     FaultDuringFault usual "a fault began while another one was in force",
     PrimaryDied usual "a primary died",
     ReplicaDied usual "a replica died",
+    CrashWithinFlush rare "a node died while an embedder's engine flushed",
     NodeShutDown usual "a node shut down in order",
     NodePaused usual "a node stood still",
     FrameLost usual "a frame was lost",

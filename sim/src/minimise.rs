@@ -29,9 +29,20 @@ pub struct Minimised {
 /// It stops after `budget` with the best that it has by then.
 #[must_use]
 pub fn minimise(scenario: &Scenario, budget: Duration) -> Option<Minimised> {
+    minimise_with(scenario, budget, |scenario| run(scenario, Watch::default()).ok()?.violation)
+}
+
+/// The same where `violation_of` runs a scenario.
+pub(crate) fn minimise_with(
+    scenario: &Scenario,
+    budget: Duration,
+    violation_of: impl Fn(&Scenario) -> Option<Violation>,
+) -> Option<Minimised> {
     let violation = violation_of(scenario)?;
     let mut search = Search {
+        violation_of: &violation_of,
         invariant: violation.invariant,
+        own: violation.own.clone(),
         best: scenario.clone(),
         violation,
         runs: 1,
@@ -50,24 +61,23 @@ pub fn minimise(scenario: &Scenario, budget: Duration) -> Option<Minimised> {
             break;
         }
     }
-    search.best.name = format!("{} of {}", search.invariant.number(), scenario.name);
+    search.best.name = format!("{} of {}", search.violation.name(), scenario.name);
     search.best.about = format!("{}.", search.violation);
     Some(Minimised { scenario: search.best, violation: search.violation, runs: search.runs })
 }
 
-fn violation_of(scenario: &Scenario) -> Option<Violation> {
-    run(scenario, Watch::default()).ok()?.violation
-}
-
-struct Search {
+struct Search<'a> {
+    violation_of: &'a dyn Fn(&Scenario) -> Option<Violation>,
     invariant: Invariant,
+    /// Which of the embedder's.
+    own: Option<String>,
     best: Scenario,
     violation: Violation,
     runs: u64,
     deadline: Option<Instant>,
 }
 
-impl Search {
+impl Search<'_> {
     fn out_of_time(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
@@ -78,8 +88,8 @@ impl Search {
             return false;
         }
         self.runs += 1;
-        match violation_of(&smaller) {
-            Some(violation) if violation.invariant == self.invariant => {
+        match (self.violation_of)(&smaller) {
+            Some(violation) if (violation.invariant, &violation.own) == (self.invariant, &self.own) => {
                 self.best = smaller;
                 self.violation = violation;
                 true

@@ -25,6 +25,8 @@ pub(crate) enum Occurrence {
     Reset { link: u32, side: Way },
     /// The next step of a node's log.
     Storage { node: NodeIndex, life: u32, step: StorageStep },
+    /// The next step of an embedder's engine.
+    Engine { node: NodeIndex, life: u32, space: usize, step: EngineStep },
     /// A client's next burst.
     Burst { load: usize },
     /// A client's request reaches its node.
@@ -67,6 +69,14 @@ pub(crate) enum StorageStep {
     Sync,
     Complete,
     Idle,
+}
+
+/// The steps of an engine: a crash can come between any two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EngineStep {
+    Look,
+    Apply,
+    Flush,
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,7 @@ use crate::trace::{Line, LineKind, Subject};
 
 /// The kinds of lines that a story shows unless it asks for others.
 pub const MILESTONES: &[LineKind] =
-    &[LineKind::Turn, LineKind::Milestone, LineKind::Link, LineKind::Commit, LineKind::Client];
+    &[LineKind::Turn, LineKind::Milestone, LineKind::Link, LineKind::Commit, LineKind::Engine, LineKind::Client];
 
 /// The kinds of lines of a full trace.
 pub const EVERYTHING: &[LineKind] = &[
@@ -22,6 +22,7 @@ pub const EVERYTHING: &[LineKind] = &[
     LineKind::Milestone,
     LineKind::Link,
     LineKind::Commit,
+    LineKind::Engine,
     LineKind::Client,
     LineKind::Network,
     LineKind::Message,
@@ -211,6 +212,15 @@ pub fn table(report: &Report) -> String {
         ]);
     }
     text.push_str(&aligned(&rows));
+    if !report.engines.is_empty() {
+        let mut rows = vec![["engine", "space", "applied", "digest"].map(str::to_owned)];
+        for row in &report.engines {
+            let digest = format!("{:016x}", row.digest);
+            rows.push([row.node.to_string(), row.space.to_string(), row.applied.to_string(), digest]);
+        }
+        text.push('\n');
+        text.push_str(&aligned(&rows));
+    }
     match &report.violation {
         Some(violation) => {
             let _ = writeln!(text, "\n{violation}");

@@ -3,6 +3,7 @@
 use engraft::types::{Epoch, NodeId, Sequence, SpaceName, Time};
 
 use crate::check::Violation;
+use crate::embed::Own;
 use crate::mark::Marks;
 use crate::scenario::{Scenario, ScenarioError};
 use crate::trace::Line;
@@ -29,6 +30,21 @@ pub struct Report {
     pub nodes: Vec<NodeRow>,
     /// What each client was told.
     pub clients: Vec<ClientRow>,
+    /// How far each of the embedder's engines is.
+    pub engines: Vec<EngineRow>,
+}
+
+/// How far an embedder's engine is at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineRow {
+    /// The node.
+    pub node: NodeId,
+    /// The space.
+    pub space: SpaceName,
+    /// The last entry that it applied.
+    pub applied: Sequence,
+    /// The digest of its state.
+    pub digest: u64,
 }
 
 /// What a node has of a space at the end.
@@ -79,6 +95,11 @@ pub struct Watch {
 /// # Errors
 /// Where the scenario cannot be run.
 pub fn run(scenario: &Scenario, watch: Watch) -> Result<Report, ScenarioError> {
+    run_with(scenario, watch, &Own::default())
+}
+
+/// The same with what an embedder brings.
+pub(crate) fn run_with(scenario: &Scenario, watch: Watch, own: &Own) -> Result<Report, ScenarioError> {
     scenario.validate()?;
-    Ok(World::new(scenario, watch).run())
+    Ok(World::new(scenario, watch, own).run())
 }

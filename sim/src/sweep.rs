@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use crate::check::Violation;
 use crate::mark::Marks;
-use crate::run::{Watch, run};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::run::Report;
+use crate::scenario::ScenarioError;
 
 /// So many seeds are to take every usual path, and to be as rough as is asked of them; fewer say nothing about it.
 pub const SEEDS_THAT_TELL: u64 = 1_000;
@@ -50,14 +50,14 @@ pub struct Sweep {
     pub took: Duration,
 }
 
-/// Runs the scenarios that `make` gives for the seeds, until one breaks something, all were run, the time is up, or
-/// `stop` is set. `tell` hears of each seed that was run, and of its events.
+/// Runs the seeds with `run`, until one breaks something, all were run, the time is up, or `stop` is set. `tell` hears of
+/// each seed that was run, and of its events.
 ///
 /// # Errors
 /// The first scenario that cannot be run.
 pub fn sweep(
     plan: &SweepPlan,
-    make: impl Fn(u64) -> Scenario + Sync,
+    run: impl Fn(u64) -> Result<Report, ScenarioError> + Sync,
     stop: &AtomicBool,
     tell: impl Fn(u64, u64) + Sync,
 ) -> Result<Sweep, ScenarioError> {
@@ -73,7 +73,7 @@ pub fn sweep(
             if seed >= bound.load(Ordering::Relaxed) {
                 break;
             }
-            match run(&make(seed), Watch::default()) {
+            match run(seed) {
                 Ok(report) => {
                     tell(seed, report.events);
                     own.take(seed, &report);
@@ -127,7 +127,7 @@ impl Sweep {
         words
     }
 
-    fn take(&mut self, seed: u64, report: &crate::run::Report) {
+    fn take(&mut self, seed: u64, report: &Report) {
         use crate::mark::Mark;
         self.seeds += 1;
         self.events += report.events;

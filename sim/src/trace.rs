@@ -40,6 +40,8 @@ pub enum LineKind {
     Link,
     /// The commit moved on.
     Commit,
+    /// What an embedder's engine did.
+    Engine,
     /// A client's operation.
     Client,
     /// What the network did to frames.

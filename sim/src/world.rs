@@ -2,16 +2,17 @@
 
 mod answers;
 mod clients;
+mod engines;
 mod faults;
 mod links;
 mod nodes;
 mod orders;
+mod own_checks;
 mod phases;
 mod planted;
 mod tampered;
 
 use engraft::core::{Actions, Event, ReplicationCoordinator};
-use engraft::driver::wal_worker::WalWorker;
 use engraft::types::{Incarnation, LinkId, NodeId, Sequence, Time};
 use engraft::wire::WriteBuffer;
 
@@ -20,15 +21,19 @@ use alloc::collections::{BTreeMap, VecDeque};
 use crate::check::{Checks, Invariant, node_id};
 use crate::clock::Clock;
 use crate::disk::SimDisk;
+use crate::embed::Own;
 use crate::history::Operation;
 use crate::mark::Marks;
 use crate::net::Net;
 use crate::queue::{NodeIndex, Occurrence, Queue, StorageStep};
 use crate::run::{Report, Watch};
 use crate::scenario::{FaultKind, Scenario};
+use crate::storage::Storage;
 use crate::trace::{LineKind, Subject, Trace};
 
 use clients::Client;
+use engines::EngineRun;
+use own_checks::KnownStates;
 use planted::PlantedBugs;
 
 /// More wake-ups than that at one moment are no work that goes on in parts.
@@ -37,6 +42,7 @@ const WAKES_AT_ONE_MOMENT_MAX: u32 = 10_000;
 /// The world.
 pub(crate) struct World<'s> {
     scenario: &'s Scenario,
+    own: &'s Own,
     now: Time,
     queue: Queue,
     nodes: Vec<Node>,
@@ -47,6 +53,8 @@ pub(crate) struct World<'s> {
     marks: Marks,
     trace: Trace,
     bugs: PlantedBugs,
+    /// By space.
+    states: Vec<KnownStates>,
     actions: Actions,
     /// What the node that is being served sends, link by link.
     outgoing: WriteBuffer,
@@ -94,6 +102,12 @@ struct Node {
     crashes: u64,
     /// The step of the storage behind which the power fails next.
     doomed: Option<StorageStep>,
+    /// Whether the process dies (`true`: the power fails) within the next flush of an engine.
+    doomed_flush: Option<bool>,
+    /// Steps that engines took.
+    engine_steps: u64,
+    /// How many syncs had failed when the process began.
+    syncs_failed: u64,
     /// When its timer fired last, on its own clock, and how often since then.
     woken: Time,
     wakes_now: u32,
@@ -106,7 +120,9 @@ struct Node {
 /// A process: a core, its storage, its links.
 struct Process {
     core: ReplicationCoordinator,
-    wal: WalWorker<SimDisk>,
+    wal: Box<dyn Storage>,
+    /// The embedder's, by space.
+    engines: Vec<EngineRun>,
     /// The step that is planned.
     step: Option<StorageStep>,
     links: BTreeMap<LinkId, u32>,
@@ -118,10 +134,11 @@ struct Process {
 }
 
 impl<'s> World<'s> {
-    pub(crate) fn new(scenario: &'s Scenario, watch: Watch) -> Self {
+    pub(crate) fn new(scenario: &'s Scenario, watch: Watch, own: &'s Own) -> Self {
         let names = scenario.spaces.iter().map(|space| (space.name.id(), space.name.clone()));
         let mut world = Self {
             scenario,
+            own,
             now: Time::ZERO,
             queue: Queue::default(),
             nodes: Vec::new(),
@@ -132,6 +149,7 @@ impl<'s> World<'s> {
             marks: Marks::default(),
             trace: Trace::new(watch.trace, names),
             bugs: PlantedBugs::new(scenario),
+            states: scenario.spaces.iter().map(|_| KnownStates::default()).collect(),
             actions: Actions::new(),
             outgoing: WriteBuffer::new(),
             frames: Vec::new(),
@@ -142,7 +160,7 @@ impl<'s> World<'s> {
             closing_time: false,
             healing: false,
             repeats_completions: scenario.faults.iter().any(|fault| fault.kind == FaultKind::StaleCompletion),
-            waiting_bytes_max: waiting_bytes_max(scenario),
+            waiting_bytes_max: waiting_bytes_max(scenario, own),
             tampered: None,
         };
         for id in scenario.node_ids() {
@@ -193,6 +211,7 @@ impl<'s> World<'s> {
             Occurrence::Drained { link, way, bytes } => self.drained(link, way, bytes),
             Occurrence::Reset { link, side } => self.reset(link, side),
             Occurrence::Storage { node, life, step } => self.storage_step(node, life, step),
+            Occurrence::Engine { node, life, space, step } => self.engine_step(node, life, space, step),
             Occurrence::Burst { load } => self.burst(load),
             Occurrence::Ask { operation } => self.ask(operation),
             Occurrence::FaultBegins { fault } => self.fault_begins(fault),
@@ -203,7 +222,7 @@ impl<'s> World<'s> {
     /// Keeps what concerns a node that stands still; whether it was kept.
     fn hold(&mut self, what: Occurrence) -> bool {
         let node = match what {
-            Occurrence::Wake { node, .. } | Occurrence::Storage { node, .. } => node,
+            Occurrence::Wake { node, .. } | Occurrence::Storage { node, .. } | Occurrence::Engine { node, .. } => node,
             Occurrence::DialAnswered { link, .. } => self.net.links[link as usize].ends[0].node,
             Occurrence::DialArrives { link } => self.net.links[link as usize].ends[1].node,
             Occurrence::Deliver { link, way } => self.net.route(link, way).1,
@@ -287,9 +306,11 @@ impl<'s> World<'s> {
 }
 
 /// How many bytes may wait to leave on one link.
-fn waiting_bytes_max(scenario: &Scenario) -> u64 {
-    let largest = scenario.loads.iter().map(|load| load.bytes_max).max().unwrap_or(0);
+fn waiting_bytes_max(scenario: &Scenario, own: &Own) -> u64 {
     let config = scenario.replication_config(NodeId(0), Incarnation([0; 16]));
+    // An embedder's payloads have any size that is let in.
+    let drawn = scenario.loads.iter().map(|load| load.bytes_max).max().unwrap_or(0);
+    let largest = if own.payload.is_some() { config.entry_bytes_max } else { drawn };
     config.link_bulk_bytes + config.batch_bytes + largest + (1 << 20)
 }
 

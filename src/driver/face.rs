@@ -18,8 +18,9 @@ mod stream;
 mod subscription;
 mod wait;
 
+pub use super::state_machine::{ApplyError, StateMachine};
 pub use append::{Append, AppendAll, Appending, Receipt};
-pub use apply::{Apply, ApplyError, Applying, StateMachine};
+pub use apply::{Apply, Applying};
 pub use builder::{BuildError, Builder};
 pub use engraft::Engraft;
 pub use error::{AppendError, ApplyFailure, PauseError, PrimaryHint, ReadError, SpaceError, WaitError};

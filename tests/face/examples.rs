@@ -53,3 +53,24 @@ fn the_example_with_a_state_machine_has_the_same_state_on_every_node() {
     let said = runs("own_state_machine", 1);
     assert_eq!(said, ["{\"apples\": 5, \"pears\": 3}\n".repeat(3)]);
 }
+
+#[test]
+fn the_example_in_the_simulator_holds_and_finds_the_one_that_loses_count() {
+    let program = built("simulate_your_engine");
+    let output = Command::new(&program).output().expect("the example starts");
+    let said = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.starts_with("the good one holds: "), "{said}");
+    let (_, found) = said.split_once("the other one does not:\n\nseed ").unwrap_or_else(|| panic!("{said}"));
+    assert!(found.contains(": S24 is broken at "), "{found}");
+    assert!(found.contains("\nreplay it: simulation.sweep("), "{found}");
+
+    let (_, rest) = found.split_once("`simulation.replay(text)`:\n\n").expect("the scenario is printed");
+    let (scenario, _) = rest.split_once("\nreplay it: ").expect("behind it is how to replay it");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("found.toml");
+    std::fs::write(&path, scenario).expect("it can be written");
+    let output = Command::new(&program).arg(&path).output().expect("the example starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("S24 is broken at "), "what was printed breaks again: {said}");
+}

@@ -262,7 +262,12 @@ const FENCES: &[(&[&str], &str, &[&str], &str)] = &[
     (&["rand", "rand_pcg"], "src/", &["src/core/draw.rs"], "randomness is drawn by key, in one place"),
     (&["madsim"], "src/", &[], "the same sources run in production and under madsim"),
     (&["engraft_sim"], "src/", &[], "only tests import the simulator"),
-    (&["engraft_sim"], "examples/", &[], "only tests import the simulator"),
+    (
+        &["engraft_sim"],
+        "examples/",
+        &["examples/simulate_your_engine.rs"],
+        "only tests import the simulator, and the example that shows how",
+    ),
 ];
 
 /// What is fenced in is named behind its fence only.

@@ -80,15 +80,15 @@ impl Checks {
                 self.operation_written(
                     node,
                     space,
-                    record.key,
+                    record.stamp,
                     Token { space: self.spaces[space].id, epoch: record.epoch, sequence },
                 );
             }
         }
     }
 
-    fn operation_written(&mut self, node: NodeIndex, space: SpaceIndex, key: u64, token: Token) {
-        match self.operations.written(key, token) {
+    fn operation_written(&mut self, node: NodeIndex, space: SpaceIndex, stamp: u64, token: Token) {
+        match self.operations.written(stamp, token) {
             Ok(()) => {}
             Err(Some(earlier)) => self.violated(Invariant::S28, Some(node), Some(space), || {
                 format!("one operation stands at {} and at {}", earlier.sequence, token.sequence)
@@ -300,7 +300,7 @@ impl Checks {
                 }
             }
             Outcome::Failed(_) => {
-                let written = self.operations.failed(operation.key());
+                let written = self.operations.failed(operation.stamp);
                 self.require(written.is_none(), Invariant::S15, node, space, || {
                     format!("answers as failed what stands at {:?}", written.map(|token| token.sequence))
                 });
@@ -312,7 +312,7 @@ impl Checks {
 
     fn token_tells_the_truth(&mut self, node: NodeIndex, operation: &Operation, token: Token) {
         let space = operation.space;
-        let written = self.operations.find(operation.key());
+        let written = self.operations.find(operation.stamp);
         let truth = written.is_none_or(|written| written == token);
         self.require(truth, Invariant::S15, node, space, || {
             format!("answers {} for what stands at {:?}", token.sequence, written.map(|token| token.sequence))

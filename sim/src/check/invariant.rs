@@ -55,6 +55,7 @@ invariants! {
     L8 "every client operation resolves",
     Spin "a timer that is due does something when it fires",
     Halt "no node halts unless it was told to",
+    Own "an invariant that the embedder gave",
 }
 
 /// What is broken, where and when.
@@ -62,6 +63,8 @@ invariants! {
 pub struct Violation {
     /// Which invariant.
     pub invariant: Invariant,
+    /// What the embedder calls it, where it is [`Invariant::Own`].
+    pub own: Option<String>,
     /// When, in the world's time.
     pub at: Time,
     /// Where, where it is one node's doing.
@@ -72,9 +75,20 @@ pub struct Violation {
     pub what: String,
 }
 
+impl Violation {
+    /// The invariant's number, or what the embedder calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.own.as_deref().unwrap_or(self.invariant.number())
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} is broken at {}", self.invariant.number(), self.at)?;
+        match &self.own {
+            Some(own) => write!(formatter, "\"{own}\" is broken at {}", self.at)?,
+            None => write!(formatter, "{} is broken at {}", self.invariant.number(), self.at)?,
+        }
         if let Some(node) = self.node {
             write!(formatter, " on {node}")?;
         }

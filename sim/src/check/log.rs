@@ -16,8 +16,8 @@ pub(crate) struct Record {
     pub(crate) payload_crc: u32,
     offset: u64,
     size: u64,
-    /// The first eight bytes of the payload; 0 where it is shorter or a control entry.
-    pub(crate) key: u64,
+    /// The timestamp, by which the operation is known that it is of; 0 for a control entry.
+    pub(crate) stamp: u64,
 }
 
 /// What was done to a log's bytes behind its back.
@@ -275,10 +275,7 @@ fn read_record(bytes: &[u8], at: u64) -> Option<(WalEntryHeader, Record)> {
     if crc32c::crc32c(payload) != header.payload_crc() {
         return None;
     }
-    let key = match payload.first_chunk::<8>() {
-        Some(first) if header.control().kind == engraft::types::Control::USER => u64::from_le_bytes(*first),
-        Some(_) | None => 0,
-    };
+    let is_clients = header.control().kind == engraft::types::Control::USER;
     let record = Record {
         epoch: header.epoch(),
         chain: header.chain(),
@@ -286,7 +283,7 @@ fn read_record(bytes: &[u8], at: u64) -> Option<(WalEntryHeader, Record)> {
         payload_crc: header.payload_crc(),
         offset: at,
         size: (HEADER_SIZE + payload_size) as u64,
-        key,
+        stamp: if is_clients { header.timestamp() } else { 0 },
     };
     Some((header, record))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 fn violation(violation: Option<&Violation>) -> Value {
     violation.map_or(Value::Null, |violation| {
         json!({
-            "invariant": violation.invariant.number(),
+            "invariant": violation.name(),
             "says": violation.invariant.words(),
             "at_us": violation.at.0,
             "node": violation.node.map(|node| node.0),

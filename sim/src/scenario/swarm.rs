@@ -70,10 +70,21 @@ impl Scenario {
     /// The scenario of a seed: topology, numbers, loads and faults are all drawn.
     #[must_use]
     pub fn swarm(seed: u64) -> Self {
+        Self::swarm_with(seed, None, |_| {}, |_| true)
+    }
+
+    /// The same for a cluster of so many nodes, which `change` makes as it is wanted before loads and faults are drawn for
+    /// it: loads where it gives none, faults of the kinds that `wanted` says.
+    pub(crate) fn swarm_with(
+        seed: u64,
+        nodes: Option<u16>,
+        change: impl FnOnce(&mut Self),
+        wanted: impl Fn(FaultKind) -> bool,
+    ) -> Self {
         let draws = Draws { seed };
-        let nodes = u16::try_from(draws.one(1, 0, &[2, 3, 3, 3, 4, 5, 5]).unwrap_or(3)).unwrap_or(3);
+        let drawn = u16::try_from(draws.one(1, 0, &[2, 3, 3, 3, 4, 5, 5]).unwrap_or(3)).unwrap_or(3);
+        let nodes = nodes.unwrap_or(drawn);
         let chaos_us = draws.within(2, 0, 500_000, 4_000_000);
-        let spaces = spaces(&draws, nodes);
         let mut scenario = Self {
             version: SCENARIO_VERSION,
             name: format!("swarm {seed}"),
@@ -90,13 +101,19 @@ impl Scenario {
             network: network(&draws),
             disk: disk(&draws),
             knobs: knobs(&draws),
-            loads: loads(&draws, &spaces, chaos_us),
+            loads: Vec::new(),
             clocks: clocks(&draws, nodes),
             faults: Vec::new(),
             planted: Vec::new(),
-            spaces,
+            spaces: spaces(&draws, nodes),
         };
-        scenario.faults = faults(&draws, &scenario);
+        change(&mut scenario);
+        if scenario.loads.is_empty() {
+            scenario.loads = loads(&draws, &scenario.spaces, scenario.phases.chaos_us);
+        }
+        let drawn = faults(&draws, &scenario).into_iter().filter(|fault| wanted(fault.kind));
+        scenario.faults.extend(drawn);
+        scenario.faults.sort_unstable();
         scenario
     }
 }

@@ -15,6 +15,9 @@ use crate::trace::{LineKind, Subject};
 impl World<'_> {
     /// A core answers a client.
     pub(super) fn reply(&mut self, node: NodeIndex, request: RequestId, outcome: &Outcome) {
+        if self.engine_reply(node, request, outcome) {
+            return;
+        }
         let Some(operation) = usize::try_from(request.0.wrapping_sub(1)).ok().filter(|at| *at < self.operations.len())
         else {
             return;
@@ -92,6 +95,7 @@ impl World<'_> {
     /// Everything that is told of the run.
     pub(super) fn report(mut self) -> Report {
         let nodes = self.rows();
+        let engines = self.engine_rows();
         for row in &nodes {
             self.trace.mix(row.end.0 ^ u64::from(row.chain) << 32);
         }
@@ -115,6 +119,7 @@ impl World<'_> {
             marks: self.marks,
             nodes,
             clients: self.clients.iter().take(loads).map(|client| client.row).collect(),
+            engines,
             lines: self.trace.into_lines(),
         }
     }

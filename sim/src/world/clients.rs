@@ -7,6 +7,7 @@ use engraft::types::{Control, RequestId, Sequence, Time, WalEntryType};
 use super::World;
 use crate::check::{SpaceIndex, node_index};
 use crate::draws::{draw_below, purpose};
+use crate::embed::Ask;
 use crate::history::{Operation, OperationState};
 use crate::mark::Mark;
 use crate::queue::{NodeIndex, Occurrence};
@@ -15,6 +16,9 @@ use crate::scenario::{Load, LoadAck, Scenario};
 
 /// How long a client waits at least after it was refused.
 const REFUSED_WAIT_US: u64 = 20_000;
+
+/// What a payload begins with that is long enough, so that it is known in a dump.
+const PAYLOAD_WORD: u64 = 0x53_494d << 40;
 
 /// A client as it goes along.
 #[derive(Debug)]
@@ -119,10 +123,12 @@ impl World<'_> {
         let number = self.operations.len();
         self.operations.push(Operation {
             number,
+            n,
             load,
             space: client.space,
             node: client.node,
             level,
+            stamp: if reads { 0 } else { self.checks.operations.stamp(self.now) },
             bytes: usize::try_from(bytes).unwrap_or(0),
             reads,
             from,
@@ -161,10 +167,10 @@ impl World<'_> {
         let mut append = Append {
             space,
             request,
-            payload: payload(asked),
+            payload: self.payload(asked),
             entry_type: WalEntryType::EpisodeStore,
             control: Control::user(),
-            timestamp: self.now.0 * 1000,
+            timestamp: asked.stamp,
             ack: (load.ack != LoadAck::Space).then_some(asked.level),
             timeout: load.timeout_us.map(core::time::Duration::from_micros),
         };
@@ -174,6 +180,17 @@ impl World<'_> {
             again.request = RequestId(u64::MAX);
             self.handle(node, Event::Append(again));
         }
+    }
+
+    fn payload(&self, asked: &Operation) -> Bytes {
+        let Some(own) = &self.own.payload else { return payload(asked) };
+        own(&Ask {
+            seed: self.scenario.seed,
+            client: asked.load,
+            n: asked.n,
+            space: self.checks.spaces[asked.space].name.clone(),
+            bytes: asked.bytes,
+        })
     }
 
     /// An operation has its answer.
@@ -235,11 +252,12 @@ impl World<'_> {
     }
 }
 
-/// The operation's number, then bytes that differ from one operation to the next.
+/// The operation's number with a word before it, then bytes that differ from one operation to the next.
 fn payload(operation: &Operation) -> Bytes {
-    let mut payload = vec![operation.number.to_le_bytes()[0]; operation.bytes];
+    let number = operation.number as u64;
+    let mut payload = vec![number.to_le_bytes()[0]; operation.bytes];
     if let Some(first) = payload.first_chunk_mut::<8>() {
-        *first = operation.key().to_le_bytes();
+        *first = (PAYLOAD_WORD | number).to_le_bytes();
     }
     Bytes::from(payload)
 }

@@ -136,6 +136,7 @@ impl World<'_> {
             FaultKind::Crash | FaultKind::Power | FaultKind::Shutdown | FaultKind::Wipe => {
                 self.nodes[node].down = self.nodes[node].down.saturating_sub(1);
                 self.nodes[node].doomed = None;
+                self.nodes[node].doomed_flush = None;
                 if self.nodes[node].down == 0 {
                     // A shutdown that is still under way is cut short.
                     self.die(node, false);
@@ -211,6 +212,10 @@ impl World<'_> {
 
     fn go_down(&mut self, node: NodeIndex, kind: FaultKind) {
         self.nodes[node].down += 1;
+        if matches!(kind, FaultKind::Crash | FaultKind::Power) && self.waits_for_a_flush(node) {
+            self.nodes[node].doomed_flush = Some(kind == FaultKind::Power);
+            return;
+        }
         if kind == FaultKind::Power {
             self.lose_power(node);
         } else if kind == FaultKind::Wipe {
@@ -238,6 +243,13 @@ impl World<'_> {
             Some(step) if at.process.is_some() => self.nodes[node].doomed = Some(step),
             Some(_) | None => self.die(node, true),
         }
+    }
+
+    /// Where an embedder has engines, half of all crashes wait for the next moment within a flush.
+    fn waits_for_a_flush(&self, node: NodeIndex) -> bool {
+        let at = &self.nodes[node];
+        let aimed = draw(self.scenario.seed, purpose::ENGINE_CRASH, node as u64 | 1 << 32, at.crashes);
+        self.own.engine.is_some() && at.process.is_some() && aimed.is_multiple_of(2)
     }
 
     fn rearm(&mut self, node: NodeIndex) {

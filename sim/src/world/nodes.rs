@@ -13,7 +13,7 @@ use crate::draws::{draw_below, purpose};
 use crate::mark::Mark;
 use crate::queue::{NodeIndex, Occurrence, StorageStep};
 use crate::scenario::Scenario;
-use crate::storage;
+use crate::storage::{self, DiskPlace};
 use crate::trace::{LineKind, Subject};
 
 /// How long a storage without work waits until it saves its marks.
@@ -49,6 +49,9 @@ impl Node {
             old_completion: None,
             crashes: 0,
             doomed: None,
+            doomed_flush: None,
+            engine_steps: 0,
+            syncs_failed: 0,
             woken: Time::ZERO,
             wakes_now: 0,
             mended: 0,
@@ -71,7 +74,9 @@ impl World<'_> {
         self.answer_with_resets(node);
         let at = &mut self.nodes[node];
         let syncs_failed = at.disk.syncs_failed();
-        let opened = storage::open(self.scenario, at.id, &at.disk, at.disks, at.boot);
+        at.syncs_failed = syncs_failed;
+        let place = DiskPlace { node: at.id, disks: at.disks, boot: at.boot };
+        let opened = storage::open(self.scenario, self.own, place, &at.disk);
         self.checks.disk_changed(node, &at.disk);
         let (wal, opened) = match opened {
             Ok(opened) => opened,
@@ -104,6 +109,7 @@ impl World<'_> {
         at.process = Some(Process {
             core,
             wal,
+            engines: Vec::new(),
             step: None,
             links: BTreeMap::new(),
             accepted: 0,
@@ -112,6 +118,7 @@ impl World<'_> {
             storage_failed: false,
         });
         self.checks.process_begins(node);
+        self.open_engines(node);
         let excused = self.nodes[node].full || self.nodes[node].disk.syncs_failed() > syncs_failed;
         for event in opened.events {
             self.space_opened(node, event, excused);
@@ -249,10 +256,13 @@ impl World<'_> {
         let primary = self.checks.spaces.iter().any(|space| space.primary == node);
         self.marks.hit(if primary { Mark::PrimaryDied } else { Mark::ReplicaDied });
         let links: Vec<_> = process.links.into_iter().collect();
-        drop(process.wal);
+        // A dead process ends nothing in order: what its parts do when they are dropped reaches no disk.
+        self.nodes[node].disk.kill_after(0);
+        drop((process.wal, process.engines));
         let at = &mut self.nodes[node];
         at.crashes += 1;
         at.doomed = None;
+        at.doomed_flush = None;
         at.silent = power;
         if power {
             at.boot += 1;

@@ -100,6 +100,7 @@ impl World<'_> {
             }
             Notice::Committed { space, commit } => {
                 self.checks.claims(node, *space, None, *commit);
+                self.engine_hears(node, *space, *commit);
                 LineKind::Commit
             }
             Notice::ReplicaAcked { .. } => LineKind::Acked,

@@ -10,7 +10,7 @@ use crate::disk::SimDisk;
 use crate::draws::{draw_below, purpose};
 use crate::history::OperationState;
 use crate::queue::NodeIndex;
-use crate::storage;
+use crate::storage::{self, DiskPlace};
 
 /// Between two looks at whether all have converged.
 const LOOK_US: u64 = 20_000;
@@ -28,6 +28,7 @@ impl World<'_> {
         }
         if phases.converge_us > 0 && self.converge_phase(phases.converge_us) {
             self.files_tell_the_same();
+            self.own_invariants_at_end();
         }
     }
 
@@ -196,7 +197,7 @@ impl World<'_> {
         let of_space = |space: &crate::check::SpaceChecks| {
             space.universe.committed().0 + space.logs.iter().map(|log| log.end().0).sum::<u64>()
         };
-        self.checks.spaces.iter().map(of_space).sum()
+        self.checks.spaces.iter().map(of_space).sum::<u64>() + self.applied()
     }
 
     /// A number that rises while a space's replicas get on.
@@ -228,6 +229,12 @@ impl World<'_> {
                 let words = format!("{committed} is committed of {}", primary.end());
                 return Some((Invariant::L6, at.primary, *space, words));
             }
+            for voter in at.voters.iter().filter(|voter| !self.is_lost(**voter, *space)) {
+                if let Some(applied) = self.engine_behind(*voter, *space) {
+                    let words = format!("its engine has applied {applied} of {committed}");
+                    return Some((Invariant::L6, *voter, *space, words));
+                }
+            }
         }
         None
     }
@@ -250,7 +257,8 @@ impl World<'_> {
 
     fn read_back(&self, node: NodeIndex, disk: &SimDisk) -> Result<(), (Option<SpaceIndex>, String)> {
         let at = &self.nodes[node];
-        let (mut wal, opened) = storage::open(self.scenario, at.id, disk, at.disks, at.boot)
+        let place = DiskPlace { node: at.id, disks: at.disks, boot: at.boot };
+        let (mut wal, opened) = storage::open(self.scenario, self.own, place, disk)
             .map_err(|error| (None, format!("cannot be opened: {error}")))?;
         for (space, event) in opened.events.iter().enumerate() {
             let log = &self.checks.spaces[space].logs[node];

@@ -21,7 +21,8 @@ use crate::types::id::NameError;
 use crate::types::{ClusterId, Incarnation, NodeId, SpaceName};
 use crate::wal::{Disk, StdDisk, WalOptions};
 
-use super::apply::{Apply, Engine, StateMachine, run};
+use super::StateMachine;
+use super::apply::{Apply, Engine, run};
 use super::engraft::{Engraft, Shared};
 use super::options::SpaceOptions;
 use super::space::Parts;

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use crate::core::Ack;
 use crate::types::{FsyncMode, NodeId};
 
-use super::apply::{Apply, Engine, StateMachine};
+use super::StateMachine;
+use super::apply::{Apply, Engine};
 
 /// A space to be, with its defaults: this node is the primary, the voters are the primary and the first two other nodes by
 /// id, appends are answered at [`Ack::Local`], each batch is synced, and there is no engine.
