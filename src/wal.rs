@@ -50,6 +50,6 @@ pub use reserve::Reserve;
 pub use segment_name::SegmentName;
 pub use std_disk::{StdDisk, StdFile};
 pub use superblock::{Found, Superblock};
-pub use verify::{Damage, TornPlace, VerifyReport, verify};
+pub use verify::{Damage, Gap, TornPlace, VerifyReport, verify};
 pub use walk::Origin;
 pub use witness::{node_local, synced_when_written};

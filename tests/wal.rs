@@ -1,10 +1,12 @@
 //! The log on disk.
 
+mod attack;
 mod bad_input;
 mod crash;
 mod denied_disk;
 mod engram;
 mod engram_files;
+mod engram_order;
 mod engram_reader;
 mod flips;
 mod import;

@@ -285,7 +285,9 @@ impl Disk for SimDisk {
         if let Some(replaced) = replaced {
             state.note(|| DiskChange::Removed { file: replaced });
         }
-        state.note(|| DiskChange::Renamed { file: moved, path: to.to_path_buf() });
+        for (file, path) in moved {
+            state.note(|| DiskChange::Renamed { file, path });
+        }
         Ok(())
     }
 

@@ -112,6 +112,10 @@ fn table(report: &VerifyReport) -> String {
     if let Some(torn) = &report.torn_tail {
         row("torn tail", format!("{} at {}; the next start cuts it", torn.file, torn.offset));
     }
+    for gap in &report.gaps {
+        let left_out = format!("#{} to before #{}", gap.expected, gap.found);
+        row("gap", format!("{} at {}: no {left_out}; lost, or never written", gap.file, gap.offset));
+    }
     for damage in &report.damage {
         row("damage", format!("{} at {}: {}", damage.file, damage.offset, damage.reason));
     }

@@ -56,6 +56,9 @@ pub enum BreakReason {
     /// Engram leaves these bytes zero.
     #[error("bytes 56 to 64 of an entry of Engram's are not zero")]
     NodeLocalNotZero,
+    /// Engram leaves these bytes zero, and the header's checksum covers them.
+    #[error("bytes 36 to 56 of an entry are not zero: Engram did not write it")]
+    NotEngrams,
     /// The log ends here, though more of it was known to be on disk.
     #[error("the log ends at {found}, though {expected} was known to be on disk")]
     EndsEarly {
@@ -71,6 +74,26 @@ pub enum BreakReason {
         expected: Sequence,
         /// The first sequence of the next file.
         found: Sequence,
+    },
+    /// Numbers before a file of Engram's are not there, though its writer begins each file at 0.
+    #[error(
+        "the file before this one is missing or was cut: expected a file to begin with {expected}, or at #0; found {found}"
+    )]
+    MissingEngramFile {
+        /// What goes on from the file before.
+        expected: Sequence,
+        /// The lowest number in the file.
+        found: Sequence,
+    },
+    /// All entries of a file of Engram's were made before all of the file before it, and before its name.
+    #[error(
+        "the files are not in their order: the newest entry of this one is of {found} ns, older than its name and than the oldest of the file before, {expected} ns"
+    )]
+    OlderThanFileBefore {
+        /// The oldest timestamp of the file before, in nanoseconds since the Unix epoch.
+        expected: u64,
+        /// The newest timestamp of the file.
+        found: u64,
     },
     /// Something that no write of this log leaves behind.
     #[error("this is no file of a log: it begins with {found:#010x}, expected the magic 0xdeadbeef or zeros")]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::disk::{Access, Disk, DiskFile};
-use super::error::WalError;
+use super::error::{BreakReason, WalError};
 use super::segment::write_zeros;
 
 const FILE: &str = "reserve";
@@ -19,10 +19,16 @@ impl Reserve {
     /// The reserve of a directory, as it was left.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// Those of the operating system, and where something of its name is no regular file.
     pub fn find<D: Disk>(disk: &D, directory: &Path) -> Result<Self, WalError> {
         let listed = disk.list(directory).map_err(WalError::io("list", directory))?;
-        Ok(Self { kept: listed.iter().any(|entry| entry.is_file && entry.name == FILE) })
+        match listed.iter().find(|entry| entry.name == FILE) {
+            Some(entry) if !entry.is_file => {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, BreakReason::NotAFile);
+                Err(WalError::io("open", &directory.join(FILE))(error))
+            }
+            found => Ok(Self { kept: found.is_some() }),
+        }
     }
 
     /// Fills the reserve up to `bytes`. A disk that has no room for it is no error.

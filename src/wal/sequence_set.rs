@@ -13,6 +13,10 @@ pub(crate) struct SequenceSet {
 }
 
 impl SequenceSet {
+    pub(crate) const fn new() -> Self {
+        Self { runs: BTreeMap::new() }
+    }
+
     /// Adds a number; `false` where it is in the set already.
     pub(crate) fn insert(&mut self, number: u64) -> bool {
         let below = self.runs.range(..=number).next_back().map(|(first, last)| (*first, *last));
@@ -32,6 +36,16 @@ impl SequenceSet {
             None => {}
         }
         true
+    }
+
+    /// Whether the number is in the set.
+    pub(crate) fn contains(&self, number: u64) -> bool {
+        self.runs.range(..=number).next_back().is_some_and(|(_, last)| number <= *last)
+    }
+
+    /// The highest number in the set that is lower than this one.
+    pub(crate) fn highest_below(&self, number: u64) -> Option<u64> {
+        self.runs.range(..number).next_back().map(|(_, last)| (*last).min(number.saturating_sub(1)))
     }
 
     /// The lowest and the highest number.
@@ -55,5 +69,13 @@ mod tests {
         }
         assert_eq!(set.runs.len(), 3);
         assert_eq!(set.bounds(), Some((0, u64::MAX)));
+        assert_eq!(
+            [0, 1, 4, 5, 7, 8, u64::MAX].map(|number| set.contains(number)),
+            [true, false, false, true, true, false, true]
+        );
+        assert_eq!(
+            [0, 5, 6, 8, u64::MAX].map(|number| set.highest_below(number)),
+            [None, Some(0), Some(5), Some(7), Some(7)]
+        );
     }
 }

@@ -37,8 +37,13 @@ impl Disk for StdDisk {
         let mut entries = Vec::new();
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
-            // Follows links: a segment may have been moved to another volume and linked.
-            let metadata = fs::metadata(entry.path())?;
+            // Follows links: a segment may have been moved to another volume and linked. A link that leads nowhere or
+            // round in a circle is no file; it must not hide the names beside it.
+            let metadata = match fs::metadata(entry.path()) {
+                Err(_) if entry.file_type().is_ok_and(|kind| kind.is_symlink()) => entry.metadata()?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
             entries.push(DiskEntry {
                 name: entry.file_name().to_string_lossy().into_owned(),
                 is_file: metadata.is_file(),

@@ -1,8 +1,9 @@
 //! Whether a directory holds what was written to it: reading only, through damage, ours or Engram's.
 
+mod engram_check;
 mod space_check;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::types::{SpaceId, SpaceName};
@@ -41,6 +42,23 @@ pub struct VerifyReport {
     pub duplicates: u64,
     /// Who wrote the directory.
     pub origin: Origin,
+    /// In a directory of Engram's, numbers that are left out within a file. Engram leaves some out itself where a write
+    /// fails, so a gap is no damage; where nothing failed, entries are missing. Left out of the JSON where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+}
+
+/// Numbers that are left out within a file of Engram's.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Gap {
+    /// The file, relative to the directory that was verified.
+    pub file: String,
+    /// Where the entry behind the gap stands.
+    pub offset: u64,
+    /// The first number that is left out.
+    pub expected: u64,
+    /// The number of the entry behind.
+    pub found: u64,
 }
 
 /// Where the last group was torn.
@@ -78,7 +96,8 @@ pub fn verify<D: Disk>(disk: &D, directory: &Path) -> Result<VerifyReport, WalEr
     let is_node = listed.iter().any(|entry| matches!(entry.name.as_str(), "superblock" | "promises.log" | "spaces"));
     let mut report = Report::default();
     if is_node {
-        verify_node(disk, directory, &mut report)?;
+        let not_files = listed.iter().filter(|entry| !entry.is_file).map(|entry| entry.name.as_str()).collect();
+        verify_node(disk, directory, &not_files, &mut report)?;
     } else {
         let known = known_from_outside(disk, directory);
         verify_space(disk, directory, "", known, &mut report)?;
@@ -98,6 +117,7 @@ struct Report {
     damage_left_out: u64,
     duplicates: u64,
     origin: Option<Origin>,
+    gaps: Vec<Gap>,
 }
 
 impl Report {
@@ -106,6 +126,12 @@ impl Report {
             self.damage.push(Damage { file, offset, reason: reason.to_string() });
         } else {
             self.damage_left_out += 1;
+        }
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        if self.gaps.len() < DAMAGE_MAX {
+            self.gaps.push(gap);
         }
     }
 
@@ -131,12 +157,22 @@ impl Report {
             damage: self.damage,
             duplicates: self.duplicates,
             origin: self.origin.unwrap_or(Origin::Engraft),
+            gaps: self.gaps,
         }
     }
 }
 
-fn verify_node<D: Disk>(disk: &D, directory: &Path, report: &mut Report) -> Result<(), WalError> {
+fn verify_node<D: Disk>(
+    disk: &D,
+    directory: &Path,
+    not_files: &BTreeSet<&str>,
+    report: &mut Report,
+) -> Result<(), WalError> {
+    for file in ["superblock", "promises.log", "reserve"].into_iter().filter(|file| not_files.contains(file)) {
+        report.damage(file.into(), 0, &BreakReason::NotAFile);
+    }
     let found = match Superblock::load(disk, directory) {
+        _ if not_files.contains("superblock") => None,
         Ok(Some(found)) => Some(found),
         Ok(None) => {
             report.damage("superblock".into(), 0, &"it is not there");
@@ -155,18 +191,55 @@ fn verify_node<D: Disk>(disk: &D, directory: &Path, report: &mut Report) -> Resu
             report.torn("superblock".into(), offset);
         }
     }
-    let memory = verify_ledger(disk, directory, clean, report)?;
-    verify_reserve(disk, directory, report)?;
+    let memory = match not_files.contains("promises.log") {
+        true => BTreeMap::new(),
+        false => verify_ledger(disk, directory, clean, report)?,
+    };
+    if !not_files.contains("reserve") {
+        verify_reserve(disk, directory, report)?;
+    }
+    verify_spaces(disk, directory, found.map(|found| found.block), &memory, report)
+}
+
+fn verify_spaces<D: Disk>(
+    disk: &D,
+    directory: &Path,
+    block: Option<Superblock>,
+    memory: &BTreeMap<SpaceId, SpaceMemory>,
+    report: &mut Report,
+) -> Result<(), WalError> {
+    let mut met = BTreeSet::new();
     // The index of an engine's log is a log as well.
     for folder in ["spaces", "indexes"] {
         let spaces = directory.join(folder);
         let listed = match disk.list(&spaces) {
+            // What is remembered of the spaces tells whether something is missing.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                report.damage(folder.into(), 0, &"expected a directory, found something else of that name");
+                Vec::new()
+            }
             other => other.map_err(WalError::io("list", &spaces))?,
         };
         for entry in listed.iter().filter(|entry| !entry.is_file) {
-            let known = known_of(&entry.name, &memory, found.map(|found| found.block));
-            verify_space(disk, &spaces.join(&entry.name), &format!("{folder}/{}/", entry.name), known, report)?;
+            let known = known_of(&entry.name, memory, block);
+            met.extend(SpaceName::new(&entry.name).map(|name| name.id()));
+            let (path, prefix) = (spaces.join(&entry.name), format!("{folder}/{}/", entry.name));
+            match verify_space(disk, &path, &prefix, known, report) {
+                Err(WalError::Io { operation: "list", source, .. })
+                    if !matches!(source.kind(), std::io::ErrorKind::PermissionDenied) =>
+                {
+                    report.damage(format!("{folder}/{}", entry.name), 0, &source);
+                }
+                other => other?,
+            }
+        }
+    }
+    for (space, known) in memory {
+        if known.mark > known.start.sequence && !met.contains(space) {
+            let reason =
+                format!("the log of the space {space} is missing, though {} was known to be on disk", known.mark);
+            report.damage("spaces".into(), 0, &reason);
         }
     }
     Ok(())

@@ -126,6 +126,35 @@ fn the_demo_streams_a_directory_of_engrams_and_compares_every_node() {
     }
 }
 
+/// What no file of what is left can show is shown by the next one.
+#[test]
+fn a_missing_file_of_engrams_exits_4_and_a_gap_within_one_does_not() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (first, second) = ("wal-000000006920bab9.log", "wal-000000006920c8c9.log");
+    let from = fixture("two-segments-contiguous");
+    fs::copy(from.join(second), directory.path().join(second)).expect("copied");
+    let verify = || engraft().args(["wal", "verify", "--json"]).arg(directory.path()).output().expect("it runs");
+    let output = verify();
+    assert_eq!(code(&output), Some(4));
+    let damage = &object(&output)["damage"][0];
+    assert_eq!((&damage["file"], &damage["offset"]), (&second.into(), &0.into()));
+
+    let whole = fs::read(from.join(first)).expect("read");
+    // Entries 1 and 2 are taken out of the middle.
+    fs::write(directory.path().join(first), [&whole[..3_249], &whole[3_425..]].concat()).expect("written");
+    let output = verify();
+    assert_eq!(code(&output), Some(0), "{}", stdout(&output));
+    let gap = serde_json::json!([{ "file": first, "offset": 3_249, "expected": 1, "found": 3 }]);
+    assert_eq!(object(&output)["gaps"], gap);
+
+    std::os::unix::fs::symlink(first, directory.path().join("wal-0000000069200000.log")).expect("linked");
+    std::os::unix::fs::symlink("wal-0000000069200001.log", directory.path().join("wal-0000000069200001.log"))
+        .expect("linked");
+    let output = verify();
+    assert_eq!(code(&output), Some(4), "{}", stdout(&output));
+    assert_eq!(object(&output)["damage"][0]["file"], "wal-0000000069200001.log");
+}
+
 #[test]
 fn the_demo_refuses_what_is_not_engrams() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -15,6 +15,9 @@ pub(super) enum Name {
     File(FileNumber),
 }
 
+/// A file that was moved, and its path now.
+pub(super) type Moved = (FileNumber, PathBuf);
+
 /// The names as a reader sees them, those that are durable, and the changes between.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
@@ -105,11 +108,29 @@ impl Names {
         Ok(())
     }
 
-    /// The file that was moved and the one whose place it took.
-    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<(FileNumber, Option<FileNumber>)> {
-        let moved = self.file(from).ok_or(io::ErrorKind::NotFound)?;
+    /// The files that were moved, with their paths now, and the one whose place was taken.
+    ///
+    /// A directory moves with all that is in it, at once. Where names in it are not durable, or the new place is
+    /// taken, that is refused.
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<(Vec<Moved>, Option<FileNumber>)> {
         let replaced = self.file(to);
-        self.change(to, vec![(from.to_path_buf(), None), (to.to_path_buf(), Some(Name::File(moved)))]);
+        let is_directory = *self.seen.get(from).ok_or(io::ErrorKind::NotFound)? == Name::Directory;
+        let is_dirty = |within: &Path| self.pending.iter().any(|change| change.directory.starts_with(within));
+        if is_directory && (self.seen.contains_key(to) || is_dirty(from)) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let mut moved = Vec::new();
+        let mut sets = Vec::new();
+        for (path, name) in &self.seen {
+            let Ok(below) = path.strip_prefix(from) else { continue };
+            let path_now = if below.as_os_str().is_empty() { to.to_path_buf() } else { to.join(below) };
+            if let Name::File(number) = name {
+                moved.push((*number, path_now.clone()));
+            }
+            sets.push((path.clone(), None));
+            sets.push((path_now, Some(*name)));
+        }
+        self.change(to, sets);
         Ok((moved, replaced))
     }
 

@@ -355,3 +355,20 @@ fn a_read_only_disk_refuses_every_change_and_reads() {
     let read = disk.open(Path::new("/log"), Access::Read).expect("there");
     assert_eq!(read.size().expect("size"), 10);
 }
+
+#[test]
+fn a_directory_is_renamed_with_all_that_is_in_it() {
+    let disk = SimDisk::new(1, 1);
+    disk.create_dir_all(Path::new("/from/below")).expect("made");
+    let _ = file_with(&disk, "/from/below/log", b"log");
+    let unsynced = disk.rename(Path::new("/from"), Path::new("/to")).expect_err("a name in it is not durable");
+    assert_eq!(unsynced.kind(), std::io::ErrorKind::Unsupported);
+    disk.settle();
+    disk.rename(Path::new("/from"), Path::new("/to")).expect("renamed");
+    assert_eq!((read(&disk, "/from/below/log"), read(&disk, "/to/below/log")), (None, Some(b"log".to_vec())));
+    assert!(disk.list(Path::new("/from")).is_err());
+    let point = disk.crash_point();
+    assert_eq!(point.names().len(), 1, "at once");
+    let before = point.disk(&Survivors::default());
+    assert_eq!((read(&before, "/from/below/log"), read(&before, "/to/below/log")), (Some(b"log".to_vec()), None));
+}

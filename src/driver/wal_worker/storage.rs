@@ -113,6 +113,7 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
         Some(_) => Ledger::load(&disk, directory)?.memory,
         None => BTreeMap::new(),
     };
+    let reserve = Reserve::find(&disk, directory)?;
     let handles = Handles::new(disk.clone(), options.wal.files_open_max);
     let mut recovery = SpaceRecovery { handles, options, memory, spaces: BTreeMap::new(), all_open: true };
     let mut opened = StorageOpened {
@@ -127,7 +128,6 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
         recovery.open_space(name, config, &mut opened);
     }
     // From here on nothing is trusted that was not durable: promises, marks and the end of every cut in one file.
-    let reserve = Reserve::find(&disk, directory)?;
     let mut ledger = Ledger::replace(disk.clone(), directory, recovery.memory, reserve)?;
     ledger.keep_reserve(options.wal.reserve_bytes)?;
     settle(&mut recovery.spaces, &mut ledger, &mut opened)?;

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use std::path::Path;
 
-use crate::types::{Epoch, Position, Sequence, WalEntryHeader};
+use crate::types::{Control, Epoch, Position, Sequence, WalEntryHeader};
 use crate::wal::disk::Disk;
 use crate::wal::error::{BreakReason, WalError};
 use crate::wal::ledger::Cut;
@@ -15,7 +15,8 @@ use crate::wal::sequence_set::SequenceSet;
 use crate::wal::walk::{DirectoryWalk, Met, Origin};
 use crate::wal::witness::synced_when_written;
 
-use super::{DAMAGE_MAX, Report};
+use super::engram_check::{EngramCheck, Found};
+use super::{DAMAGE_MAX, Gap, Report};
 
 /// What is known of a space from outside its directory.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,6 +70,9 @@ struct SpaceCheck<'r> {
     /// The highest sequence so far.
     highest: Sequence,
     open: Vec<Open>,
+    /// The order of files, where they are Engram's.
+    engram: EngramCheck,
+    found: Vec<Found>,
 }
 
 pub(super) fn verify_space<D: Disk>(
@@ -83,8 +87,17 @@ pub(super) fn verify_space<D: Disk>(
     let sizes: BTreeMap<SegmentName, u64> =
         walk.segments().iter().map(|(name, size)| (*name, size.unwrap_or_default())).collect();
     let (previous, highest) = (known.start, known.start.map_or(Sequence::ZERO, |start| start.sequence));
-    let mut check =
-        SpaceCheck { prefix, report, known, seen: SequenceSet::default(), previous, highest, open: Vec::new() };
+    let mut check = SpaceCheck {
+        prefix,
+        report,
+        known,
+        seen: SequenceSet::new(),
+        previous,
+        highest,
+        open: Vec::new(),
+        engram: EngramCheck::default(),
+        found: Vec::new(),
+    };
     let mut end = None;
     let mut current = None;
     while let Some((name, met)) = walk.step()? {
@@ -130,6 +143,7 @@ impl SpaceCheck<'_> {
     }
 
     fn open_break(&mut self, file: SegmentName, offset: u64, reason: BreakReason) {
+        self.engram.broken(file, &mut self.found);
         self.push_open(file, offset, reason, self.highest.next());
         // Only a break in the unused part of a segment leaves the entry before it the one to continue.
         if reason != BreakReason::NotZero {
@@ -179,8 +193,11 @@ impl SpaceCheck<'_> {
         let repeated = !self.seen.insert(header.sequence().0);
         match origin {
             Origin::Engram => {
+                self.engram.entry(name, offset, header, &mut self.found);
                 self.report.duplicates += u64::from(repeated);
-                if header.epoch() == Epoch::ZERO && header.node_local() != [0; 8] {
+                if (header.epoch(), header.chain(), header.control()) != (Epoch::ZERO, 0, Control::user()) {
+                    self.damage(name, offset + 36, BreakReason::NotEngrams);
+                } else if header.node_local() != [0; 8] {
                     self.damage(name, offset + 56, BreakReason::NodeLocalNotZero);
                 }
             }
@@ -249,10 +266,13 @@ impl SpaceCheck<'_> {
                 | BreakReason::Chain { .. }
                 | BreakReason::Witness { .. }
                 | BreakReason::NodeLocalNotZero
+                | BreakReason::NotEngrams
                 | BreakReason::EndsEarly { .. }
                 | BreakReason::MissingSegment { .. }
                 | BreakReason::NotZero
-                | BreakReason::Repeated { .. } => false,
+                | BreakReason::Repeated { .. }
+                | BreakReason::MissingEngramFile { .. }
+                | BreakReason::OlderThanFileBefore { .. } => false,
             };
             if damaged || impossible {
                 self.damage(open.file, open.offset, open.reason);
@@ -265,6 +285,9 @@ impl SpaceCheck<'_> {
             let (name, offset) = end.unwrap_or((SegmentName(Sequence(1)), 0));
             self.damage(name, offset, BreakReason::EndsEarly { expected: mark, found: self.highest });
         }
+        if origin == Origin::Engram {
+            self.tell_engrams_order();
+        }
         self.report.origin = Some(match self.report.origin {
             Some(Origin::Engram) => Origin::Engram,
             Some(Origin::Engraft) | None => origin,
@@ -272,6 +295,18 @@ impl SpaceCheck<'_> {
         if let Some((low, high)) = self.seen.bounds() {
             let (first, last) = self.report.bounds.unwrap_or((low, high));
             self.report.bounds = Some((first.min(low), last.max(high)));
+        }
+    }
+    fn tell_engrams_order(&mut self) {
+        self.engram.finish(&mut self.found);
+        for found in core::mem::take(&mut self.found) {
+            match found {
+                Found::Damage { file, offset, reason } => self.damage(file, offset, reason),
+                Found::Gap { file, offset, expected, found } => {
+                    let file = self.file(file);
+                    self.report.gap(Gap { file, offset, expected, found });
+                }
+            }
         }
     }
 }
