@@ -25,8 +25,8 @@ use std::time::Instant;
 use alloc::sync::Arc;
 
 use bytes::Bytes;
+use engraft::WalShipper;
 use engraft::core::{Ack, Outcome, ReplicationConfig, SpaceConfig};
-use engraft::driver::own_wal::OwnWalSpace;
 use engraft::driver::tokio_host::TokioHost;
 use engraft::driver::wal_worker::StorageOptions;
 use engraft::driver::{NodeHandle, NodeOptions, StartError, start};
@@ -175,9 +175,9 @@ impl Cluster {
     }
 
     /// The space of the engine's, once n1 takes entries.
-    fn own_wal(&self, n1: &Node) -> Outcomes<OwnWalSpace> {
+    fn own_wal(&self, n1: &Node) -> Outcomes<WalShipper> {
         wait("the primary's epoch", || Ok(committed(n1)? > 0))?;
-        Ok(OwnWalSpace::new(n1.handle.clone(), self.space.id(), Arc::clone(&self.link)))
+        Ok(WalShipper::new(n1.handle.clone(), self.space.id(), Arc::clone(&self.link)))
     }
 
     /// The users' entries of a node that are committed.

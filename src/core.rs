@@ -39,4 +39,3 @@ pub use notice::Notice;
 pub use progress::ReplicaProgress;
 pub use state::ReplicationState;
 pub use status::{NodeStatus, ReplicaLag, ReplicaStatus, ReplicaView, Role, SpaceStatus};
-pub use wal_shipper::WalShipper;

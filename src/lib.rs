@@ -36,6 +36,8 @@ pub use driver::face::{
     Subscription, WaitError, WaitFor, blocking,
 };
 #[cfg(feature = "std")]
+pub use driver::own_wal::WalShipper;
+#[cfg(feature = "std")]
 pub use driver::state_machine::{ApplyError, StateMachine};
 #[cfg(feature = "tokio")]
 pub use {

@@ -24,7 +24,7 @@ use super::tail::Tail;
 
 /// Ships a space's log to its replicas.
 #[derive(Debug, Clone, Hash)]
-pub struct WalShipper {
+pub(super) struct WalShipper {
     pub(super) space: SpaceId,
     name: SpaceName,
     pub(super) epoch: Epoch,

@@ -1,6 +1,6 @@
 //! The door for an engine that owns its log.
 //!
-//! The engine writes into its own log, syncs it, and then calls [`OwnWalSpace::append_entry`] here, in the order of its
+//! The engine writes into its own log, syncs it, and then calls [`WalShipper::append_entry`] here, in the order of its
 //! log. See [`own_wal`](crate::wal::own_wal) for what engraft keeps.
 
 use alloc::sync::Arc;
@@ -22,7 +22,7 @@ const BYTES_MAX: usize = 4 << 20;
 /// How long the index may take to become durable before an append counts as unknown.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why entries of the engine's were not all taken. Those that were not come with the next [`OwnWalSpace::catch_up`].
+/// Why entries of the engine's were not all taken. Those that were not come with the next [`WalShipper::catch_up`].
 #[derive(Debug, thiserror::Error)]
 pub enum OwnWalError {
     /// The engine rewrote its log, and may still write to a file that has no name any more.
@@ -47,9 +47,11 @@ pub enum OwnWalError {
     Io(#[from] io::Error),
 }
 
-/// A space whose entries an engine keeps, on the node that is its primary.
+/// Ships a space whose entries an engine keeps, on the node that is its primary: the engine's handle.
+///
+/// What is shipped to whom when is decided in the core; this hands the engine's entries over to it.
 #[derive(Debug)]
-pub struct OwnWalSpace {
+pub struct WalShipper {
     node: NodeHandle,
     space: SpaceId,
     link: Arc<EngineLink>,
@@ -57,7 +59,7 @@ pub struct OwnWalSpace {
     order: Mutex<()>,
 }
 
-impl OwnWalSpace {
+impl WalShipper {
     /// The space on a running node that was started with this link among its engines.
     #[must_use]
     pub fn new(node: NodeHandle, space: SpaceId, link: Arc<EngineLink>) -> Self {

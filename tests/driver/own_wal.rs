@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::path::Path;
 
 use engraft::core::Outcome;
-use engraft::driver::own_wal::{OwnWalError, OwnWalSpace};
+use engraft::driver::own_wal::{OwnWalError, WalShipper};
 use engraft::driver::{NodeHandle, NodeOptions};
 use engraft::types::{Control, Sequence, Token};
 use engraft::wal::StdDisk;
@@ -43,12 +43,12 @@ fn link(directory: &Path) -> Arc<EngineLink> {
 }
 
 /// n1 over the engine's log.
-async fn start_n1(cluster: &Cluster, link: &Arc<EngineLink>) -> (NodeHandle, OwnWalSpace) {
+async fn start_n1(cluster: &Cluster, link: &Arc<EngineLink>) -> (NodeHandle, WalShipper) {
     let mut options: NodeOptions = cluster.options(N1);
     options.storage.engines.insert(space(), Arc::clone(link));
     let node = start_with(StdDisk, options).await;
     opened(&node).await;
-    let own = OwnWalSpace::new(node.clone(), space(), Arc::clone(link));
+    let own = WalShipper::new(node.clone(), space(), Arc::clone(link));
     (node, own)
 }
 
