@@ -13,6 +13,7 @@ pub mod boot;
 pub mod config;
 #[cfg(feature = "tokio")]
 pub mod face;
+pub mod figures;
 pub mod host;
 #[cfg(feature = "tokio")]
 pub mod http;
@@ -35,6 +36,7 @@ pub mod trio;
 pub mod wal_job;
 pub mod wal_worker;
 
+pub use figures::NodeFigures;
 pub use host::{Host, LinkOptions};
 pub use node::{AppendRequest, NodeError, NodeHandle, NodeOptions, StartError, start};
 pub use wal_job::WalJob;

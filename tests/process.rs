@@ -3,6 +3,7 @@
 mod append;
 mod bench;
 mod config;
+mod connections;
 mod demo;
 mod diagnostics;
 mod engram;

@@ -112,7 +112,7 @@ fn ready(config: &NodeConfig, node: &NodeHandle, http: Option<String>) -> Result
 async fn drain(
     config: &NodeConfig,
     node: &NodeHandle,
-    clients: Option<JoinHandle<std::io::Result<()>>>,
+    clients: Option<JoinHandle<()>>,
     stop_clients: oneshot::Sender<()>,
 ) {
     tracing::info!("stopping");

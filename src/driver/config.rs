@@ -109,6 +109,15 @@ pub struct SpaceSettings {
 /// What clients may ask at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientLimits {
+    /// Connections at once. Default 1,024, 1 to 1,000,000. More wait in the system's queue until one ends.
+    pub connections_max: usize,
+    /// How long a connection may be without a request, and how long the head of one may take to come in. Default 30 s,
+    /// 1 ms to 1 h.
+    pub head_timeout: Duration,
+    /// The largest head of a request, in bytes. Default 64 KiB, 8 KiB to 1 MiB.
+    pub head_bytes_max: usize,
+    /// How long a client may take nothing of an answer before its connection is closed. Default 30 s, 1 ms to 1 h.
+    pub write_timeout: Duration,
     /// The largest body of a request, in bytes. Default 32 MiB, 1 KiB to 1 GiB.
     pub body_bytes_max: u64,
     /// Bytes of bodies in memory at once. Default 256 MiB; at least `body_bytes_max`.
@@ -126,6 +135,10 @@ pub struct ClientLimits {
 impl Default for ClientLimits {
     fn default() -> Self {
         Self {
+            connections_max: 1_024,
+            head_timeout: Duration::from_secs(30),
+            head_bytes_max: 64 << 10,
+            write_timeout: Duration::from_secs(30),
             body_bytes_max: 32 << 20,
             bodies_bytes_max: 256 << 20,
             body_timeout: Duration::from_secs(30),

@@ -13,12 +13,10 @@
 //! 404 unknown space, 413 too large, 421 not the primary (with a hint), 429 overloaded, 503 not ready or stopped.
 
 use alloc::sync::Arc;
-use std::io;
 
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -27,6 +25,7 @@ use super::node::NodeHandle;
 
 mod append;
 mod body;
+mod connections;
 mod failure;
 mod lag;
 mod line;
@@ -56,27 +55,20 @@ struct HttpState {
     stopping: watch::Receiver<bool>,
 }
 
-/// Serves clients until `stop` resolves and the requests taken by then are answered.
-///
-/// # Errors
-/// Those of the listener.
+/// Serves clients until `stop` resolves and the requests taken by then are answered. Dropping it closes what is left.
 pub async fn serve(
     listener: TcpListener,
     node: NodeHandle,
     config: Arc<NodeConfig>,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a client's connection stays without TCP_NODELAY");
-        }
-    });
+) {
     let (stop_waits, stopping) = watch::channel(false);
     let stop = async move {
         stop.await;
         stop_waits.send_replace(true);
     };
-    axum::serve(listener, routes(node, config, stopping)).with_graceful_shutdown(stop).await
+    let router = routes(node, Arc::clone(&config), stopping.clone());
+    tokio::join!(connections::serve(listener, router, &config.clients, stopping), stop);
 }
 
 /// The routes over a node; for those who serve them in their own way. Must be called within a tokio runtime.

@@ -4,6 +4,7 @@ use ::core::mem;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,7 @@ use crate::types::message::{CloseReason, Message};
 use crate::types::{LinkId, NodeId, Time};
 use crate::wire::{self, WriteBuffer};
 
+use super::figures::Traffic;
 use super::host::{Halves, Host, LinkOptions};
 use super::limits::LINGER;
 use super::link::{self, LinkEvent};
@@ -27,6 +29,7 @@ pub(super) struct LinkTable<H: Host> {
     options: LinkOptions,
     bytes_max: u64,
     events: mpsc::Sender<LinkEvent<H>>,
+    traffic: Arc<Traffic>,
     links: BTreeMap<LinkId, Link<H>>,
     /// When links end that have not ended by themselves.
     deadlines: BTreeSet<(Time, LinkId)>,
@@ -61,13 +64,14 @@ struct ClosingLink<H: Host> {
 }
 
 impl<H: Host> LinkTable<H> {
-    /// No links yet. `events` is what the links' tasks report to.
+    /// No links yet. `events` is what the links' tasks report to, and `traffic` counts what they carry.
     pub(super) fn new(
         host: H,
         addresses: BTreeMap<NodeId, String>,
         options: LinkOptions,
         bytes_max: u64,
         events: mpsc::Sender<LinkEvent<H>>,
+        traffic: Arc<Traffic>,
     ) -> Self {
         Self {
             host,
@@ -75,6 +79,7 @@ impl<H: Host> LinkTable<H> {
             options,
             bytes_max,
             events,
+            traffic,
             links: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             unflushed: Vec::new(),
@@ -191,10 +196,12 @@ impl<H: Host> LinkTable<H> {
             }
             LinkEvent::DialFailed { link, reason } => self.remove(link).then(|| lost(link, reason)),
             LinkEvent::Received { link, bytes } => {
+                self.traffic.received(bytes.len());
                 self.open_link(link)?;
                 Some(Event::BytesReceived { link, bytes })
             }
             LinkEvent::Drained { link, bytes } => {
+                self.traffic.sent(bytes);
                 let open = self.open_link(link)?;
                 open.waiting = open.waiting.saturating_sub(bytes);
                 Some(Event::LinkDrained { link, bytes })

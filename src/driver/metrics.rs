@@ -4,6 +4,8 @@
 //! [`render`] is for nodes that are asked over HTTP: it writes a status into a recorder that lives for one answer.
 //! No figure is older than the answer that it stands in, and several nodes of one process do not mix theirs.
 
+use ::core::fmt::{self, Write};
+use ::core::time::Duration;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -12,6 +14,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::core::{NodeStatus, ReplicaView, Role, SpaceStatus};
 use crate::types::{NodeId, SpaceId, SpaceName};
+
+use super::figures::{NodeFigures, SYNC_BOUNDS_US};
 
 /// The media type of what [`render`] returns.
 pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4";
@@ -32,6 +36,10 @@ pub const REPLICA_STATUS: &str = "engram_replication_replica_status";
 pub const THROUGHPUT: &str = "engram_replication_throughput_entries_per_sec";
 /// The term of the epoch in force.
 pub const EPOCH: &str = "engram_replication_epoch";
+/// Bytes on links to and from other nodes.
+pub const BYTES: &str = "engram_replication_bytes_total";
+/// How long a group took to sync.
+pub const FSYNC: &str = "engram_replication_fsync_seconds";
 /// The node's part in a space, by number.
 pub const ROLE: &str = "engram_replication_role";
 /// The last entry known to be committed.
@@ -44,6 +52,31 @@ pub enum MetricKind {
     Counter,
     /// It rises and falls.
     Gauge,
+    /// How many values lie below each of several bounds; only [`render`] has it.
+    Histogram,
+}
+
+/// What a metric stands once for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The node, and whether bytes were sent or received.
+    Direction,
+    /// A space.
+    Space,
+    /// A replica of a space, on the primary only.
+    Replica,
+}
+
+impl Subject {
+    /// The labels that tell one subject from the others.
+    #[must_use]
+    pub const fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::Direction => &["direction"],
+            Self::Space => &["memory_space"],
+            Self::Replica => &["memory_space", "replica_id"],
+        }
+    }
 }
 
 /// A metric: its name, its kind, its unit and what it means.
@@ -57,13 +90,13 @@ pub struct Metric {
     pub unit: Unit,
     /// What it means, in one sentence.
     pub help: &'static str,
-    /// Whether there is one for each replica, on the primary only; otherwise there is one for each space.
-    pub by_replica: bool,
+    /// What there is one for.
+    pub subject: Subject,
 }
 
 /// Lays out one metric.
-const fn metric(name: &'static str, kind: MetricKind, unit: Unit, by_replica: bool, help: &'static str) -> Metric {
-    Metric { name, kind, unit, help, by_replica }
+const fn metric(name: &'static str, kind: MetricKind, unit: Unit, subject: Subject, help: &'static str) -> Metric {
+    Metric { name, kind, unit, help, subject }
 }
 
 /// Every metric of a node.
@@ -72,48 +105,86 @@ pub const METRICS: &[Metric] = &[
         LAG_MS,
         MetricKind::Gauge,
         Unit::Milliseconds,
-        true,
+        Subject::Replica,
         "Age of the oldest entry that the replica has not acknowledged, on the primary's clock.",
     ),
-    metric(LAG_ENTRIES, MetricKind::Gauge, Unit::Count, true, "Entries that the replica has not acknowledged."),
-    metric(LAG_BYTES, MetricKind::Gauge, Unit::Bytes, true, "Bytes of entries that the replica has not acknowledged."),
+    metric(
+        LAG_ENTRIES,
+        MetricKind::Gauge,
+        Unit::Count,
+        Subject::Replica,
+        "Entries that the replica has not acknowledged.",
+    ),
+    metric(
+        LAG_BYTES,
+        MetricKind::Gauge,
+        Unit::Bytes,
+        Subject::Replica,
+        "Bytes of entries that the replica has not acknowledged.",
+    ),
     metric(
         BATCHES_SENT,
         MetricKind::Counter,
         Unit::Count,
-        true,
+        Subject::Replica,
         "Batches sent to the replica since the primary started, repeated ones included.",
     ),
     metric(
         BATCHES_FAILED,
         MetricKind::Counter,
         Unit::Count,
-        true,
+        Subject::Replica,
         "Batches that the replica did not acknowledge in time, or refused, since the primary started.",
     ),
     metric(
         REPLICA_STATUS,
         MetricKind::Gauge,
         Unit::Count,
-        true,
+        Subject::Replica,
         "How the replica does: 0 failed, 1 degraded, 2 lagging, 3 healthy.",
     ),
     metric(
         THROUGHPUT,
         MetricKind::Gauge,
         Unit::CountPerSecond,
-        true,
+        Subject::Replica,
         "Entries that the replica acknowledged per second, over the last five seconds.",
     ),
-    metric(EPOCH, MetricKind::Gauge, Unit::Count, false, "The term of the epoch in force, as far as this node knows."),
+    metric(
+        BYTES,
+        MetricKind::Counter,
+        Unit::Bytes,
+        Subject::Direction,
+        "Bytes sent to and received from other nodes since this node started.",
+    ),
+    metric(
+        FSYNC,
+        MetricKind::Histogram,
+        Unit::Seconds,
+        Subject::Space,
+        "How long the groups of entries took to sync since this node started.",
+    ),
+    metric(
+        EPOCH,
+        MetricKind::Gauge,
+        Unit::Count,
+        Subject::Space,
+        "The term of the epoch in force, as far as this node knows.",
+    ),
     metric(
         ROLE,
         MetricKind::Gauge,
         Unit::Count,
-        false,
+        Subject::Space,
         "The node's part in the space: 0 stopped, 1 opening, 2 replica, 3 primary.",
     ),
-    metric(COMMIT, MetricKind::Gauge, Unit::Count, false, "The last entry that this node knows to be committed."),
+    metric(
+        COMMIT,
+        MetricKind::Gauge,
+        Unit::Count,
+        Subject::Space,
+        "The last entry that this node knows to be committed.",
+    ),
 ];
 
 /// The labels of a figure.
@@ -154,12 +225,18 @@ pub fn describe() {
         match kind {
             MetricKind::Counter => describe_counter!(name, unit, help),
             MetricKind::Gauge => describe_gauge!(name, unit, help),
+            // It is not written through a recorder.
+            MetricKind::Histogram => {}
         }
     }
 }
 
-/// Writes a status to the recorder in force. `entries_per_second` tells a replica's throughput.
-pub fn publish(status: &NodeStatus, entries_per_second: impl Fn(SpaceId, NodeId) -> f64) {
+/// Writes a status and what was counted to the recorder in force. `entries_per_second` tells a replica's throughput.
+///
+/// [`FSYNC`] is not among it: a recorder takes single values of a histogram, and only their counts are kept.
+pub fn publish(status: &NodeStatus, figures: &NodeFigures, entries_per_second: impl Fn(SpaceId, NodeId) -> f64) {
+    counter!(BYTES, "direction" => "sent").absolute(figures.bytes_sent);
+    counter!(BYTES, "direction" => "received").absolute(figures.bytes_received);
     for space in &status.spaces {
         publish_space(space);
         for replica in &space.replicas {
@@ -186,15 +263,40 @@ fn publish_replica(replica: &ReplicaView, entries_per_second: f64, labels: &Labe
     gauge!(THROUGHPUT, labels).set(entries_per_second);
 }
 
-/// A status as Prometheus reads it.
+/// A status and what was counted, as Prometheus reads it.
 #[must_use]
-pub fn render(status: &NodeStatus, entries_per_second: impl Fn(SpaceId, NodeId) -> f64) -> String {
+pub fn render(
+    status: &NodeStatus,
+    figures: &NodeFigures,
+    entries_per_second: impl Fn(SpaceId, NodeId) -> f64,
+) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
         describe();
-        publish(status, entries_per_second);
+        publish(status, figures, entries_per_second);
     });
-    recorder.handle().render()
+    let mut text = recorder.handle().render();
+    // It cannot fail: it writes into memory.
+    let _ = write_syncs(&mut text, status, figures);
+    text
+}
+
+/// The histogram of syncs. The recorder keeps every value of one that it renders; here only counts are there, and enough.
+fn write_syncs(text: &mut String, status: &NodeStatus, figures: &NodeFigures) -> fmt::Result {
+    let Some(metric) = METRICS.iter().find(|metric| metric.name == FSYNC) else { return Ok(()) };
+    writeln!(text, "# HELP {FSYNC} {}\n# TYPE {FSYNC} histogram", metric.help)?;
+    for space in &status.spaces {
+        let (name, times) = (&space.name, figures.syncs.get(&space.space).copied().unwrap_or_default());
+        let mut below = 0;
+        let bounds = SYNC_BOUNDS_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64().to_string());
+        for (count, bound) in times.counts.iter().zip(bounds.chain(["+Inf".to_string()])) {
+            below += count;
+            writeln!(text, "{FSYNC}_bucket{{memory_space=\"{name}\",le=\"{bound}\"}} {below}")?;
+        }
+        writeln!(text, "{FSYNC}_sum{{memory_space=\"{name}\"}} {}", times.total.as_secs_f64())?;
+        writeln!(text, "{FSYNC}_count{{memory_space=\"{name}\"}} {below}")?;
+    }
+    Ok(())
 }
 
 const fn role_number(role: Role) -> u8 {

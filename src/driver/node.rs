@@ -6,17 +6,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use std::io;
 
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::core::{
-    Ack, AppendError, Command, ConfigError, NodeStatus, Notice, Outcome, ReplicationConfig, ReplicationCoordinator,
-};
+use crate::core::{Ack, AppendError, Command, NodeStatus, Notice, Outcome, ReplicationConfig, ReplicationCoordinator};
 use crate::types::{Control, Epoch, NodeId, RequestId, Sequence, SpaceId, Token, WalEntryType};
-use crate::wal::StorageOpenError;
 
+use super::figures::{Counters, NodeFigures};
 use super::host::{Host, LinkOptions};
 use super::limits::{APPENDS_PER_REQUEST, NOTICES_MAX, REQUESTS_PER_TURN, link_bytes_max, wal_requests_max};
 use super::notice_log::NoticeLog;
@@ -25,8 +22,11 @@ use super::space_watch::{Reach, RoleState, SpaceView, SpaceWatches};
 use super::wal_job::wal_job;
 use super::wal_worker::{StorageOptions, WalWorker};
 
+mod error;
 #[cfg(feature = "tokio")]
 mod weak;
+
+pub use error::{NodeError, StartError};
 
 #[cfg(feature = "tokio")]
 pub(super) use weak::WeakNodeHandle;
@@ -42,71 +42,6 @@ pub struct NodeOptions {
     pub storage: StorageOptions,
     /// The numbers of the protocol. The incarnation in it is replaced by that of the storage.
     pub replication: ReplicationConfig,
-}
-
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A number of the configuration cannot be.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The addresses are not those of the peers.
-    #[error("addresses are given for {found:?}, expected them for {expected:?}: every peer and no other node")]
-    Peers {
-        /// The peers of the configuration.
-        expected: Vec<NodeId>,
-        /// The nodes with an address.
-        found: Vec<NodeId>,
-    },
-    /// The storage is told another node or cluster than the rest.
-    #[error("the storage's options have another {what}: expected {expected}, found {found}")]
-    Storage {
-        /// What differs.
-        what: &'static str,
-        /// What the replication has.
-        expected: String,
-        /// What the storage has.
-        found: String,
-    },
-    /// The storage cannot be opened.
-    #[error(transparent)]
-    Open(#[from] StorageOpenError),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address:?}: {error}; is another process listening there?")]
-    Listen {
-        /// The address.
-        address: String,
-        /// The system's own words.
-        error: io::Error,
-    },
-    /// The host cannot run what the node needs.
-    #[error("the host cannot run {what}: {error}")]
-    Host {
-        /// What.
-        what: &'static str,
-        /// The system's own words.
-        error: io::Error,
-    },
-}
-
-/// Why a node ended by itself. Each is a defect of engraft or of the host, save where the process is ending anyway.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NodeError {
-    /// More requests wait for the log than the core's windows allow.
-    #[error("{limit} requests wait for the log already, the core's windows allow no more; this is a defect")]
-    WalQueueFull {
-        /// How many wait.
-        limit: usize,
-    },
-    /// The log's work ended before the node did.
-    #[error("the log's work ended before the node did; this is a defect")]
-    WalEnded,
-    /// The listener ended before the node did.
-    #[error("the listener's task ended before the node did; this is a defect")]
-    ListenerEnded,
-    /// The shell itself ended: a defect was caught by an assertion, or the host dropped the node's tasks.
-    #[error("the node's task ended without a shutdown: an assertion failed, or the runtime ended")]
-    ShellEnded,
 }
 
 /// An entry to append.
@@ -181,6 +116,7 @@ pub struct NodeHandle {
     life: watch::Receiver<Life>,
     address: SocketAddr,
     views: Arc<BTreeMap<SpaceId, SpaceView>>,
+    counters: Counters,
 }
 
 /// Starts a node: opens its storage, listens, and lets it run.
@@ -194,6 +130,7 @@ pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle,
     let listener = host.listen(&listen).await.map_err(failed_to_listen)?;
     let address = host.listen_address(&listener).map_err(failed_to_listen)?;
 
+    let close_timeout = storage.wal.close_timeout;
     let names = storage.spaces.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let disk = host.disk();
     let opening = host.run_blocking(move || WalWorker::open(disk, &storage)).await;
@@ -205,6 +142,7 @@ pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle,
         tracing::info!(target: "engraft::wal", %node, "{space} recovered {entries} entries up to {last}, {rewritten} written again");
     }
 
+    let counters = Counters { disk: worker.watch(), ..Counters::default() };
     let (job, wal) = wal_job(worker, wal_requests_max(&replication, names.len()));
     host.run_wal(job).map_err(|error| StartError::Host { what: "the log's work", error })?;
 
@@ -224,12 +162,14 @@ pub async fn start<H: Host>(host: H, options: NodeOptions) -> Result<NodeHandle,
         link_bytes_max: link_bytes_max(&replication, names.len()),
         core: ReplicationCoordinator::new(replication)?,
         wal,
+        close_timeout,
+        counters: counters.clone(),
         accepted,
         accept_task,
         requests: asked,
     });
     H::detach(host.spawn(shell.run(opened.events, living)));
-    Ok(NodeHandle { requests, notices: weak_notices, life, address, views })
+    Ok(NodeHandle { requests, notices: weak_notices, life, address, views, counters })
 }
 
 fn check(options: &NodeOptions) -> Result<(), StartError> {
@@ -356,7 +296,8 @@ impl NodeHandle {
     }
 
     /// Shuts the node down: takes no more appends, answers what waits as unknown, says goodbye to the peers, closes the
-    /// logs. Returns once all that is done and the directory may be opened anew.
+    /// logs. Returns once all that is done and the directory may be opened anew, or once the log was not closed within
+    /// `close_timeout`: then [`NodeHandle::failure`] says at what the disk hangs, and the directory is still in use.
     pub async fn shutdown(&self) {
         self.command(Command::Shutdown).await;
         self.halted().await;
@@ -376,6 +317,12 @@ impl NodeHandle {
             Life::ShutDown => None,
             Life::Running => self.life.has_changed().is_err().then_some(NodeError::ShellEnded),
         }
+    }
+
+    /// What the node has counted since it started; after its end, what it had counted by then.
+    #[must_use]
+    pub fn figures(&self) -> NodeFigures {
+        self.counters.figures()
     }
 
     /// Where the node accepts links, with the port in force where 0 was asked for.

@@ -75,7 +75,7 @@ impl NoticeLog {
     }
 
     /// The one-line form, with the names of spaces in the place of their ids.
-    fn line(&self, what: &impl Display) -> String {
+    pub(super) fn line(&self, what: &impl Display) -> String {
         let line = what.to_string();
         if !line.contains('~') {
             return line;

@@ -1,8 +1,7 @@
 //! The task that owns the core: it takes what has happened, and moves what is to be done.
 
-use ::core::future::{pending, poll_fn};
 use ::core::mem;
-use ::core::task::Poll;
+use ::core::time::Duration;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,6 +13,7 @@ use crate::core::{Action, Actions, Append, AppendError, Command, Event, Outcome,
 use crate::types::message::Message;
 use crate::types::{EntryLists, NodeId, RequestId, Time};
 
+use super::figures::{Counters, DiskWatch};
 use super::host::{Halves, Host, LinkOptions};
 use super::limits::{
     ACCEPT_RETRY, ACCEPTED_LINKS_MAX, COMPLETIONS_PER_TURN, LINGER, LINK_EVENTS_PER_TURN, REQUESTS_PER_TURN,
@@ -26,6 +26,10 @@ use super::reply::{ReplyTable, numbered};
 use super::wal_job::{Completed, WalPort};
 use super::wal_worker::WalRequest;
 
+mod turn;
+
+use turn::{fill, sleep, yield_once};
+
 /// A connection that a peer made, or why there is none.
 type Accepted<H> = io::Result<Halves<H>>;
 
@@ -37,6 +41,9 @@ pub(super) struct ShellParts<H: Host> {
     pub(super) link_options: LinkOptions,
     pub(super) link_bytes_max: u64,
     pub(super) wal: WalPort,
+    /// How long the log may take to be closed.
+    pub(super) close_timeout: Duration,
+    pub(super) counters: Counters,
     pub(super) accepted: mpsc::Receiver<Accepted<H>>,
     pub(super) accept_task: H::Task,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -52,6 +59,8 @@ pub(super) struct Shell<H: Host> {
     /// What follows at once from an action: a link that is down because its queue is full.
     follow_ups: VecDeque<Event>,
     wal: WalPort,
+    close_timeout: Duration,
+    disk: DiskWatch,
     links: LinkTable<H>,
     link_events: mpsc::Receiver<LinkEvent<H>>,
     accepted: mpsc::Receiver<Accepted<H>>,
@@ -74,15 +83,17 @@ struct Ready<H: Host> {
 impl<H: Host> Shell<H> {
     /// A shell that has not begun.
     pub(super) fn new(parts: ShellParts<H>) -> Self {
-        let ShellParts { host, core, peers, link_options, link_bytes_max, .. } = parts;
+        let ShellParts { host, core, peers, link_options, link_bytes_max, counters, .. } = parts;
         let (events, link_events) = mpsc::channel(LINK_EVENTS_PER_TURN);
         Self {
-            links: LinkTable::new(host.clone(), peers, link_options, link_bytes_max, events),
+            links: LinkTable::new(host.clone(), peers, link_options, link_bytes_max, events, counters.traffic),
             host,
             core,
             actions: Actions::new(),
             follow_ups: VecDeque::new(),
             wal: parts.wal,
+            close_timeout: parts.close_timeout,
+            disk: counters.disk,
             link_events,
             accepted: parts.accepted,
             accept_task: parts.accept_task,
@@ -96,7 +107,7 @@ impl<H: Host> Shell<H> {
 
     /// Runs the node to its end. `opened` is what the storage found; the core is told of it before anything else.
     pub(super) async fn run(mut self, opened: Vec<Event>, life: watch::Sender<Life>) {
-        let end = match self.turns(opened).await {
+        let mut end = match self.turns(opened).await {
             Ok(()) => {
                 self.linger().await;
                 Life::ShutDown
@@ -106,7 +117,11 @@ impl<H: Host> Shell<H> {
                 Life::Failed(error)
             }
         };
-        self.end().await;
+        if let Err(hangs) = self.end().await
+            && end == Life::ShutDown
+        {
+            end = Life::Failed(hangs);
+        }
         // The receivers learn of the end when the sender is dropped, which is after this.
         life.send_replace(end);
     }
@@ -297,18 +312,32 @@ impl<H: Host> Shell<H> {
     }
 
     /// Ends everything that the node runs, the log last.
-    async fn end(self) {
-        let Self { wal, links, mut requests, replies, accept_task, .. } = self;
+    ///
+    /// # Errors
+    /// Where the log did not end in time: its disk hangs. It is left to itself then, and keeps the directory.
+    async fn end(self) -> Result<(), NodeError> {
+        let Self { host, wal, close_timeout, disk, links, mut requests, replies, accept_task, notices, .. } = self;
         drop((links, accept_task));
         let WalPort { requests: wal_requests, completions, ended } = wal;
         drop((wal_requests, completions));
-        // It resolves with an error, by being dropped with the rest of the job.
-        let _ = ended.await;
+        let until = host.now() + close_timeout;
+        let closed = tokio::select! {
+            biased;
+            // It resolves with an error, by being dropped with the rest of the job.
+            _ = ended => Ok(()),
+            () = host.sleep_until(until) => {
+                let ms = u64::try_from(close_timeout.as_millis()).unwrap_or(u64::MAX);
+                let error = NodeError::DiskHangs { doing: notices.line(&disk.doing()), ms };
+                notices.failed(host.now(), &error);
+                Err(error)
+            }
+        };
         requests.close();
         while let Some(request) = requests.recv().await {
             refuse(request);
         }
         drop(replies);
+        closed
     }
 }
 
@@ -349,52 +378,5 @@ pub(super) async fn accept_links<H: Host>(
 impl<H: Host> Ready<H> {
     fn new() -> Self {
         Self { completions: Vec::new(), link_events: Vec::new(), accepted: Vec::new(), requests: Vec::new() }
-    }
-}
-
-/// Sleeps until the deadline, for ever where there is none.
-async fn sleep<H: Host>(host: &H, deadline: Option<Time>) {
-    match deadline {
-        Some(deadline) => host.sleep_until(deadline).await,
-        None => pending().await,
-    }
-}
-
-/// Lets others run once.
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
-/// Takes what is ready up to `limit`, without waiting. A source that has ended shows at the next wait.
-fn fill<T>(source: &mut impl Source<T>, into: &mut Vec<T>, limit: usize) {
-    while into.len() < limit
-        && let Some(item) = source.ready()
-    {
-        into.push(item);
-    }
-}
-
-/// Something that may have an item ready.
-trait Source<T> {
-    fn ready(&mut self) -> Option<T>;
-}
-
-impl<T> Source<T> for mpsc::Receiver<T> {
-    fn ready(&mut self) -> Option<T> {
-        self.try_recv().ok()
-    }
-}
-
-impl<T> Source<T> for mpsc::UnboundedReceiver<T> {
-    fn ready(&mut self) -> Option<T> {
-        self.try_recv().ok()
     }
 }

@@ -19,6 +19,8 @@ pub use import::{ImportOptions, import_engram};
 pub use request::WalRequest;
 pub use storage::{StorageOpened, StorageOptions};
 
+use super::figures::DiskWatch;
+
 use space_queue::SpaceQueue;
 use storage::Storage;
 
@@ -34,6 +36,7 @@ pub struct WalWorker<D: Disk> {
     failures: Vec<Event>,
     ledger_failed: bool,
     spent: EntryLists,
+    watch: DiskWatch,
 }
 
 impl<D: Disk> WalWorker<D> {
@@ -56,8 +59,14 @@ impl<D: Disk> WalWorker<D> {
             failures: Vec::new(),
             ledger_failed: false,
             spent: EntryLists::default(),
+            watch: DiskWatch::default(),
         };
         Ok((worker, opening.opened))
+    }
+
+    /// Where the work on the disk can be seen while it is done.
+    pub(super) fn watch(&self) -> DiskWatch {
+        self.watch.clone()
     }
 
     /// Queues a request. Nothing of it reaches the disk before the next [`WalWorker::write`].
@@ -95,7 +104,8 @@ impl<D: Disk> WalWorker<D> {
     pub fn write(&mut self) {
         for space in &self.busy {
             let Some(queue) = self.spaces.get_mut(space) else { continue };
-            let Err(error) = queue.write(&mut self.spent) else { continue };
+            let written = self.watch.during(Some(*space), StorageOperation::Append, || queue.write(&mut self.spent));
+            let Err(error) = written else { continue };
             self.failures.push(failed(*space, StorageOperation::Append, &error));
         }
         for (space, promise) in &self.votes {
@@ -114,7 +124,9 @@ impl<D: Disk> WalWorker<D> {
         let mut rolled = false;
         for space in &self.busy {
             let Some(queue) = self.spaces.get_mut(space) else { continue };
-            if let Err(error) = queue.sync() {
+            if queue.owes_sync()
+                && let Err(error) = self.watch.during_sync(*space, || queue.sync())
+            {
                 self.failures.push(failed(*space, StorageOperation::Sync, &error));
             }
             rolled |= queue.take_rolled();
@@ -137,7 +149,8 @@ impl<D: Disk> WalWorker<D> {
         for space in core::mem::take(&mut self.busy) {
             let Some(queue) = self.spaces.get_mut(&space) else { continue };
             queue.complete(space, events);
-            if let Err(error) = queue.answer_reads(space, events) {
+            let read = self.watch.during(Some(space), StorageOperation::Read, || queue.answer_reads(space, events));
+            if let Err(error) = read {
                 self.failures.push(failed(space, StorageOperation::Read, &error));
             }
             if queue.has_work() {
@@ -175,7 +188,8 @@ impl<D: Disk> WalWorker<D> {
     /// The host calls it at its own interval (10 ms by Engram's default), between two rounds of steps.
     pub fn sync_by_timer(&mut self) {
         for (space, queue) in &mut self.spaces {
-            if let Err(error) = queue.sync_by_timer() {
+            let synced = self.watch.during(Some(*space), StorageOperation::Sync, || queue.sync_by_timer());
+            if let Err(error) = synced {
                 self.failures.push(failed(*space, StorageOperation::Sync, &error));
             }
         }
@@ -194,13 +208,17 @@ impl<D: Disk> WalWorker<D> {
     /// # Errors
     /// What failed. The next start recovers as after a crash then.
     pub fn close(mut self) -> Result<(), StorageError> {
-        for queue in self.spaces.values_mut() {
-            queue.sync_for_good().map_err(|error| storage_error(&error))?;
+        for (space, queue) in &mut self.spaces {
+            let synced = self.watch.during(Some(*space), StorageOperation::Sync, || queue.sync_for_good());
+            synced.map_err(|error| storage_error(&error))?;
         }
         self.note_marks();
-        self.ledger.write().map_err(|error| storage_error(&error))?;
-        self.ledger.sync().map_err(|error| storage_error(&error))?;
-        self.storage.stop_cleanly().map_err(|error| storage_error(&error))
+        let closed = self.watch.during(None, StorageOperation::SaveVote, || {
+            self.ledger.write()?;
+            self.ledger.sync()?;
+            self.storage.stop_cleanly()
+        });
+        closed.map_err(|error| storage_error(&error))
     }
 
     fn note_marks(&mut self) {
@@ -224,7 +242,7 @@ impl<D: Disk> WalWorker<D> {
         if self.ledger_failed {
             return;
         }
-        if let Err(error) = self.ledger.write() {
+        if let Err(error) = self.watch.during(None, StorageOperation::SaveVote, || self.ledger.write()) {
             self.fail_ledger(&error);
         }
     }
@@ -233,7 +251,7 @@ impl<D: Disk> WalWorker<D> {
         if self.ledger_failed {
             return;
         }
-        if let Err(error) = self.ledger.sync() {
+        if let Err(error) = self.watch.during(None, StorageOperation::SaveVote, || self.ledger.sync()) {
             self.fail_ledger(&error);
         }
     }

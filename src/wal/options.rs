@@ -1,5 +1,7 @@
 //! The numbers of the log on disk.
 
+use core::time::Duration;
+
 use super::error::StorageOpenError;
 
 /// The numbers of the log on disk; [`WalOptions::default`] has the defaults.
@@ -20,6 +22,9 @@ pub struct WalOptions {
     pub indexes_max: usize,
     /// The size of the reserve that is given up when the disk is full. Default 1 MiB; 0 for none.
     pub reserve_bytes: u64,
+    /// How long a stopping node waits until what is queued is written and the log is closed. Default 30 s, 1 ms to 1 h.
+    /// Past it the node ends all the same, and says what the disk hangs at.
+    pub close_timeout: Duration,
 }
 
 impl Default for WalOptions {
@@ -32,6 +37,7 @@ impl Default for WalOptions {
             files_open_max: 128,
             indexes_max: 4,
             reserve_bytes: 1 << 20,
+            close_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -55,6 +61,10 @@ impl WalOptions {
         }
         if !(4 << 10..=1 << 30).contains(&self.group_bytes) {
             return wrong("group_bytes", "4096 to 1073741824", self.group_bytes);
+        }
+        if !(1..=3_600_000).contains(&self.close_timeout.as_millis()) {
+            let found = u64::try_from(self.close_timeout.as_millis()).unwrap_or(u64::MAX);
+            return wrong("close_timeout", "1 ms to 3600000 ms", found);
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! A node that ends under those who wait, and one that has too much to read.
 
 use core::time::Duration;
+use std::time::Instant;
 
 use engraft::core::Ack;
-use engraft::driver::NodeError;
-use engraft::{AppendError, ReadError, Sequence};
+use engraft::driver::{NodeError, StartError};
+use engraft::wal::WalOptions;
+use engraft::{AppendError, BuildError, ReadError, Sequence, SpaceOptions};
 
 use super::trio::{PATIENCE, Trio, alone_builder, first_payloads, orders, primary, run, space, until, within};
 use crate::test_disk::TestDisk;
@@ -47,6 +49,56 @@ fn appends_whose_runtime_ends_are_unanswered() {
     let failure = Some(NodeError::ShellEnded);
     assert_eq!(answer.err(), Some(AppendError::Unanswered { failure: failure.clone() }));
     assert_eq!(node.failure(), failure);
+}
+
+#[test]
+fn a_disk_that_hangs_holds_up_a_shutdown_no_longer_than_configured_and_is_named() {
+    run(async {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk = TestDisk::default();
+        let limit = Duration::from_millis(300);
+        let options = WalOptions { close_timeout: limit, ..WalOptions::default() };
+        let builder = alone_builder(&directory).wal_options(options).wal(disk.clone());
+        let builder = builder.space(orders()).space(SpaceOptions::new("bills"));
+        let builder = builder.tune(|numbers| numbers.shutdown_drain = Duration::from_millis(100));
+        let node = builder.start().await.expect("the node starts");
+        space(&node).append("kept").await.expect("appended");
+        let bills = node.space("bills").expect("it is there");
+        bills.append("kept").await.expect("appended");
+        disk.hold(true);
+        let waiting = tokio::spawn({
+            let orders = space(&node);
+            async move { orders.append("hangs").timeout(PATIENCE * 2).await }
+        });
+        until("the append", async || space(&node).status().await.is_some_and(|report| report.status.waiting > 0)).await;
+        let begun = Instant::now();
+        within("the shutdown", node.shutdown()).await;
+        assert!(begun.elapsed() >= limit, "the disk had its time");
+        let answer = within("the answer", waiting).await.expect("no panic");
+        assert!(matches!(answer, Err(AppendError::Unknown { .. })), "{answer:?}");
+        let Some(NodeError::DiskHangs { doing, ms }) = node.failure() else { panic!("{:?}", node.failure()) };
+        assert!(doing.starts_with("`sync` of orders has taken ") && ms == 300, "{doing}, {ms}");
+        let start = async || {
+            let builder = alone_builder(&directory).wal(disk.clone());
+            builder.space(orders()).space(SpaceOptions::new("bills")).start().await
+        };
+        let taken = start().await;
+        assert!(
+            matches!(taken, Err(BuildError::Start(StartError::Open(_)))),
+            "its thread has the directory: {taken:?}"
+        );
+        disk.hold(false);
+        let node = within("the end of that thread", async {
+            loop {
+                match start().await {
+                    Ok(node) => return node,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        })
+        .await;
+        assert_eq!(first_payloads(&space(&node), 1).await, ["kept"], "what was acknowledged is there");
+    });
 }
 
 #[test]

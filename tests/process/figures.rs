@@ -6,7 +6,9 @@ use std::io::Read;
 use std::time::Instant;
 
 use engraft::core::{NodeStatus, ReplicaLag, ReplicaStatus, ReplicaView, Role, SpaceStatus};
-use engraft::driver::metrics::{self, METRICS, MetricKind};
+use engraft::driver::NodeFigures;
+use engraft::driver::figures::SyncTimes;
+use engraft::driver::metrics::{self, METRICS, MetricKind, Subject};
 use engraft::types::{Epoch, NodeId, Sequence, SpaceName};
 
 use super::support::{Answer, Server, alone, eventually, without_peers};
@@ -105,6 +107,40 @@ fn each_figure_moves_with_a_replica_that_stalls_dies_and_comes_back() {
 }
 
 #[test]
+fn bytes_and_syncs_are_counted_where_they_happen() {
+    let trio = Trio::start();
+    let counted = |node: usize| {
+        let all = series(&trio.node(node).get("/metrics").text);
+        let of = |series: &str| all[&format!("engram_replication_{series}")];
+        let syncs = of("fsync_seconds_count{memory_space=\"orders\"}");
+        let longest = of("fsync_seconds_bucket{memory_space=\"orders\",le=\"+Inf\"}");
+        assert_eq!(syncs, longest);
+        (of("bytes_total{direction=\"sent\"}"), of("bytes_total{direction=\"received\"}"), syncs)
+    };
+    let (payload, before) = (vec![7; 1 << 20], [counted(1), counted(2), counted(3)]);
+    for _ in 0..3 {
+        assert_eq!(trio.node(1).post(&format!("{ENTRIES}?ack=all"), &payload).status, 200);
+    }
+    let after = [counted(1), counted(2), counted(3)];
+    let bulk = 3.0 * 1_048_576.0;
+    let difference = |node: usize| {
+        let (after, before) = (after[node - 1], before[node - 1]);
+        (after.0 - before.0, after.1 - before.1, after.2 - before.2)
+    };
+    let (sent, received, syncs) = difference(1);
+    assert!(sent >= 2.0 * bulk, "to two replicas: {sent}");
+    assert!(received > 0.0 && received < bulk, "acknowledgements: {received}");
+    assert!(syncs >= 3.0, "each was answered before the next was sent: {syncs}");
+    for replica in [2, 3] {
+        let (sent, received, syncs) = difference(replica);
+        assert!(received >= bulk && sent > 0.0 && sent < bulk, "n{replica}: {sent} {received}");
+        assert!(syncs >= 3.0, "n{replica}: {syncs}");
+    }
+    let seconds = series(&trio.node(1).get("/metrics").text);
+    assert!(seconds["engram_replication_fsync_seconds_sum{memory_space=\"orders\"}"] > 0.0);
+}
+
+#[test]
 fn a_node_tells_what_it_is_and_a_replica_tells_nothing_of_replicas() {
     let trio = Trio::start();
     for (node, role) in [(1, 3.0), (2, 2.0)] {
@@ -151,15 +187,36 @@ fn status_of(node: u16, replica: u16) -> NodeStatus {
 
 #[test]
 fn every_metric_is_described_and_stands_once_for_each_subject() {
-    let text = metrics::render(&status_of(1, 2), |_, _| 17.5);
-    let all = series(&text);
-    assert_eq!(all.len(), METRICS.len(), "{text}");
+    let status = status_of(1, 2);
+    let mut times = SyncTimes { total: Duration::from_millis(1_500), ..SyncTimes::default() };
+    (times.counts[0], times.counts[3], times.counts[14]) = (4, 2, 1);
+    let syncs = [(status.spaces[0].space, times)].into();
+    let text = metrics::render(&status, &NodeFigures { bytes_sent: 70, bytes_received: 30, syncs }, |_, _| 17.5);
+    let mut all = series(&text);
+    for (series, expected) in [
+        ("bytes_total{direction=\"sent\"}", 70.0),
+        ("bytes_total{direction=\"received\"}", 30.0),
+        ("fsync_seconds_bucket{memory_space=\"orders\",le=\"0.0001\"}", 4.0),
+        ("fsync_seconds_bucket{memory_space=\"orders\",le=\"0.0005\"}", 4.0),
+        ("fsync_seconds_bucket{memory_space=\"orders\",le=\"0.001\"}", 6.0),
+        ("fsync_seconds_bucket{memory_space=\"orders\",le=\"5\"}", 6.0),
+        ("fsync_seconds_bucket{memory_space=\"orders\",le=\"+Inf\"}", 7.0),
+        ("fsync_seconds_sum{memory_space=\"orders\"}", 1.5),
+        ("fsync_seconds_count{memory_space=\"orders\"}", 7.0),
+    ] {
+        assert_eq!(all.get(&format!("engram_replication_{series}")), Some(&expected), "{series} in {text}");
+    }
+    all.retain(|series, _| !series.contains("fsync_seconds") && !series.contains("direction"));
+    let plain = METRICS.iter().filter(|metric| ![metrics::BYTES, metrics::FSYNC].contains(&metric.name));
+    assert_eq!(all.len(), plain.clone().count(), "{text}");
+    for metric in plain.clone() {
+        let replica = if metric.subject == Subject::Replica { ",replica_id=\"2\"" } else { "" };
+        assert!(all.contains_key(&format!("{}{{memory_space=\"orders\"{replica}}}", metric.name)), "{text}");
+    }
     for metric in METRICS {
-        let kind = if metric.kind == MetricKind::Counter { "counter" } else { "gauge" };
+        let kind = kind_name(metric.kind);
         assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{text}");
         assert!(text.contains(&format!("# HELP {} {}\n", metric.name, metric.help)), "{text}");
-        let replica = if metric.by_replica { ",replica_id=\"2\"" } else { "" };
-        assert!(all.contains_key(&format!("{}{{memory_space=\"orders\"{replica}}}", metric.name)), "{text}");
     }
     let both = "{memory_space=\"orders\",replica_id=\"2\"}";
     for (name, expected) in [
@@ -175,10 +232,18 @@ fn every_metric_is_described_and_stands_once_for_each_subject() {
     }
 }
 
+const fn kind_name(kind: MetricKind) -> &'static str {
+    match kind {
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
+    }
+}
+
 #[test]
 fn figures_of_two_nodes_in_one_process_do_not_mix() {
-    let first = metrics::render(&status_of(1, 2), |_, _| 1.0);
-    let second = metrics::render(&status_of(2, 3), |_, _| 2.0);
+    let first = metrics::render(&status_of(1, 2), &NodeFigures::default(), |_, _| 1.0);
+    let second = metrics::render(&status_of(2, 3), &NodeFigures::default(), |_, _| 2.0);
     assert!(first.contains("replica_id=\"2\"") && !first.contains("replica_id=\"3\""), "{first}");
     assert!(second.contains("replica_id=\"3\"") && !second.contains("replica_id=\"2\""), "{second}");
 }
@@ -272,8 +337,8 @@ fn the_document_for_operators_names_every_metric_every_status_and_every_command(
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating.md");
     let text = std::fs::read_to_string(file).expect("the document");
     for metric in METRICS {
-        let labels = if metric.by_replica { "`memory_space`, `replica_id`" } else { "`memory_space`" };
-        let kind = if metric.kind == MetricKind::Counter { "counter" } else { "gauge" };
+        let labels: Vec<String> = metric.subject.labels().iter().map(|label| format!("`{label}`")).collect();
+        let (labels, kind) = (labels.join(", "), kind_name(metric.kind));
         let row = format!("| `{}` | {labels} | {kind} |", metric.name);
         assert!(text.contains(&row), "docs/operating.md has no row {row}");
     }

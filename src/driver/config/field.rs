@@ -29,6 +29,7 @@ pub(super) enum Slot<'a> {
     Count(&'a mut u64),
     Count32(&'a mut u32),
     CountSize(&'a mut usize),
+    BytesSize(&'a mut usize),
 }
 
 impl Field {
@@ -59,6 +60,7 @@ impl Field {
             Slot::Count(count) => count.to_string(),
             Slot::Count32(count) => count.to_string(),
             Slot::CountSize(count) => count.to_string(),
+            Slot::BytesSize(bytes) => format!("\"{}\"", format_size(*bytes as u64)),
         }
     }
 }
@@ -159,6 +161,19 @@ pub const FIELDS: &[Field] = &[
         "Indexes of older segments kept in memory per space, 4 bytes per entry.", "4", CountSize wal.indexes_max),
     field!("wal.reserve_bytes", "a size of 0B to 1GiB", "What is given up when the disk is full; 0 for nothing.",
         "\"1MiB\"", Bytes wal.reserve_bytes),
+    field!("wal.close_timeout", "a time of 1ms to 1h",
+        "How long a stopping node waits for its disk; past it the node ends with an error that says what hangs.",
+        "\"30s\"", Duration wal.close_timeout),
+    field!("clients.connections_max", "a whole number of 1 to 1000000",
+        "Connections of clients at once; more wait until one ends.", "1024", CountSize clients.connections_max),
+    field!("clients.head_timeout", "a time of 1ms to 1h",
+        "How long a connection may be without a request, and the head of one may take to come in.", "\"30s\"",
+        Duration clients.head_timeout),
+    field!("clients.head_bytes_max", "a size of 8KiB to 1MiB", "The largest head of a client's request.", "\"64KiB\"",
+        BytesSize clients.head_bytes_max),
+    field!("clients.write_timeout", "a time of 1ms to 1h",
+        "How long a client may take nothing of an answer before its connection is closed.", "\"30s\"",
+        Duration clients.write_timeout),
     field!("clients.body_bytes_max", "a size of 1KiB to 1GiB", "The largest body of a client's request.", "\"32MiB\"",
         Bytes clients.body_bytes_max),
     field!("clients.bodies_bytes_max", "a size of `body_bytes_max` to 64GiB",

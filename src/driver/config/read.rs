@@ -101,6 +101,7 @@ fn read_field(
         Slot::CountSize(place) => {
             whole(value).and_then(|found| usize::try_from(found).ok()).map(|found| *place = found)
         }
+        Slot::BytesSize(place) => size(value).and_then(|found| usize::try_from(found).ok()).map(|found| *place = found),
         Slot::Durations(place) => match value {
             Value::List(values) => values.iter().map(duration).collect::<Option<Vec<_>>>().map(|found| *place = found),
             Value::Integer(_) | Value::Text(_) | Value::Other(_) => None,
@@ -126,6 +127,11 @@ fn check_bounds(source: &Source, config: &NodeConfig) -> Result<(), ConfigFileEr
         ("wal.files_open_max", (1..=1_000_000).contains(&wal.files_open_max)),
         ("wal.indexes_max", (1..=1_000_000).contains(&wal.indexes_max)),
         ("wal.reserve_bytes", wal.reserve_bytes <= gib),
+        ("wal.close_timeout", (1..=3_600_000).contains(&wal.close_timeout.as_millis())),
+        ("clients.connections_max", (1..=1_000_000).contains(&limits.connections_max)),
+        ("clients.head_timeout", (1..=3_600_000).contains(&limits.head_timeout.as_millis())),
+        ("clients.head_bytes_max", (8 << 10..=1 << 20).contains(&limits.head_bytes_max)),
+        ("clients.write_timeout", (1..=3_600_000).contains(&limits.write_timeout.as_millis())),
         ("clients.body_bytes_max", (1024..=gib).contains(&limits.body_bytes_max)),
         ("clients.bodies_bytes_max", (limits.body_bytes_max..=64 * gib).contains(&limits.bodies_bytes_max)),
         ("clients.body_timeout", (1..=3_600_000).contains(&limits.body_timeout.as_millis())),

@@ -16,9 +16,9 @@ use crate::core;
 use crate::core::{Ack, Outcome, Role};
 use crate::driver::AppendRequest;
 use crate::driver::limits::APPENDS_PER_REQUEST;
-use crate::types::{Sequence, Token, WalEntryType};
+use crate::types::{NodeId, Sequence, Token, WalEntryType};
 
-use super::error::AppendError;
+use super::error::{AppendError, PrimaryHint};
 use super::space::Space;
 use super::wait::WaitFor;
 
@@ -239,7 +239,7 @@ fn judge(space: &Space, outcome: Outcome) -> Result<Receipt, AppendError> {
             Err(AppendError::Unanswered { failure: space.node().failure() })
         }
         Outcome::Unknown { token, acked_by } => Err(AppendError::Unknown { token, acked_by }),
-        Outcome::Failed(error) => Err(refusal(space, error)),
+        Outcome::Failed(error) => Err(refusal(error, |primary| space.hint(primary))),
         // Neither answers an append.
         Outcome::Resolved { .. } | Outcome::Entries { .. } => {
             Err(AppendError::Unanswered { failure: space.node().failure() })
@@ -247,9 +247,9 @@ fn judge(space: &Space, outcome: Outcome) -> Result<Receipt, AppendError> {
     }
 }
 
-fn refusal(space: &Space, error: core::AppendError) -> AppendError {
+fn refusal(error: core::AppendError, hint: impl FnOnce(NodeId) -> PrimaryHint) -> AppendError {
     match error {
-        core::AppendError::NotPrimary { primary } => AppendError::NotPrimary { hint: space.hint(primary) },
+        core::AppendError::NotPrimary { primary } => AppendError::NotPrimary { hint: hint(primary) },
         core::AppendError::NotReady => AppendError::NotReady,
         core::AppendError::TooLarge { expected, found } => AppendError::TooLarge { expected, found },
         core::AppendError::Overloaded { waiting, bytes } => AppendError::Overloaded { waiting, bytes },
@@ -285,5 +285,23 @@ impl Receipt {
     /// answered at [`Ack::Local`].
     pub fn committed(&self) -> WaitFor {
         self.space.wait_for(self.token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::SpaceName;
+
+    /// A handle of a space that a node has never names another, nor control bytes: only a defect leads here.
+    #[test]
+    fn what_no_caller_can_bring_about_is_told_as_a_defect_and_not_as_their_mistake() {
+        let hint = |node| PrimaryHint { node, address: None };
+        let space = SpaceName::new("orders").expect("a name").id();
+        for error in [core::AppendError::UnknownSpace { space }, core::AppendError::ReservedControl { found: 9 }] {
+            let refused = refusal(error.clone(), hint);
+            assert_eq!(refused, AppendError::Defect { error });
+            assert!(refused.to_string().contains("this is a defect of engraft"), "{refused}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::failure::Failure;
 /// Answers with every figure as it is now; 503 once the node has halted.
 pub(super) async fn metrics(State(state): State<HttpState>) -> Result<Response, Failure> {
     let status = state.node.status().await.ok_or(Failure::Halted)?;
-    let text = render(&status, |space, replica| state.lag.entries_per_second(space, replica));
+    let figures = state.node.figures();
+    let text = render(&status, &figures, |space, replica| state.lag.entries_per_second(space, replica));
     Ok(([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response())
 }

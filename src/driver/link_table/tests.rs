@@ -25,7 +25,11 @@ impl Rig {
         let (reports, events) = mpsc::channel(16);
         let options = LinkOptions { keepalive: ::core::time::Duration::from_secs(10) };
         let addresses = BTreeMap::from([(N2, address)]);
-        Self { table: LinkTable::new(TokioHost::new(), addresses, options, BYTES_MAX, reports), events, listener }
+        Self {
+            table: LinkTable::new(TokioHost::new(), addresses, options, BYTES_MAX, reports, Arc::default()),
+            events,
+            listener,
+        }
     }
 
     async fn connected() -> Self {

@@ -11,7 +11,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::core::{Notice, Outcome};
 use crate::types::SpaceId;
 
-use super::{AppendRequest, Life, NodeHandle, Request, SpaceView};
+use super::{AppendRequest, Counters, Life, NodeHandle, Request, SpaceView};
 
 /// A handle that does not keep its node running: for tasks that live as long as the node does.
 #[derive(Debug, Clone)]
@@ -21,6 +21,7 @@ pub(in crate::driver) struct WeakNodeHandle {
     life: watch::Receiver<Life>,
     address: SocketAddr,
     views: Arc<BTreeMap<SpaceId, SpaceView>>,
+    counters: Counters,
 }
 
 impl WeakNodeHandle {
@@ -32,6 +33,7 @@ impl WeakNodeHandle {
             life: self.life.clone(),
             address: self.address,
             views: Arc::clone(&self.views),
+            counters: self.counters.clone(),
         })
     }
 
@@ -59,6 +61,7 @@ impl NodeHandle {
             life: self.life.clone(),
             address: self.address,
             views: Arc::clone(&self.views),
+            counters: self.counters.clone(),
         }
     }
 

@@ -115,6 +115,11 @@ impl<D: Disk> SpaceQueue<D> {
         Ok(())
     }
 
+    /// Whether the next sync has something to do.
+    pub(super) const fn owes_sync(&self) -> bool {
+        self.unsynced && !self.stopped
+    }
+
     pub(super) fn sync(&mut self) -> Result<(), WalError> {
         if self.stopped || !self.unsynced {
             return Ok(());
