@@ -107,7 +107,7 @@ impl<H: Host> Shell<H> {
 
     /// Runs the node to its end. `opened` is what the storage found; the core is told of it before anything else.
     pub(super) async fn run(mut self, opened: Vec<Event>, life: watch::Sender<Life>) {
-        let mut end = match self.turns(opened).await {
+        let end = match self.turns(opened).await {
             Ok(()) => {
                 self.linger().await;
                 Life::ShutDown
@@ -117,13 +117,9 @@ impl<H: Host> Shell<H> {
                 Life::Failed(error)
             }
         };
-        if let Err(hangs) = self.end().await
-            && end == Life::ShutDown
-        {
-            end = Life::Failed(hangs);
-        }
-        // The receivers learn of the end when the sender is dropped, which is after this.
-        life.send_replace(end);
+        self.end(&life, end).await;
+        // Whoever waits for the end learns of it when the sender is dropped, which is now.
+        drop(life);
     }
 
     async fn turns(&mut self, opened: Vec<Event>) -> Result<(), NodeError> {
@@ -311,33 +307,35 @@ impl<H: Host> Shell<H> {
         }
     }
 
-    /// Ends everything that the node runs, the log last.
+    /// Ends everything that the node runs, the log last; then tells why, before anybody's answer is given up.
     ///
-    /// # Errors
-    /// Where the log did not end in time: its disk hangs. It is left to itself then, and keeps the directory.
-    async fn end(self) -> Result<(), NodeError> {
+    /// A log that does not end in time is left to itself, and keeps the directory: its disk hangs.
+    async fn end(self, life: &watch::Sender<Life>, mut end: Life) {
         let Self { host, wal, close_timeout, disk, links, mut requests, replies, accept_task, notices, .. } = self;
         drop((links, accept_task));
         let WalPort { requests: wal_requests, completions, ended } = wal;
         drop((wal_requests, completions));
         let until = host.now() + close_timeout;
-        let closed = tokio::select! {
+        tokio::select! {
             biased;
             // It resolves with an error, by being dropped with the rest of the job.
-            _ = ended => Ok(()),
+            _ = ended => {}
             () = host.sleep_until(until) => {
                 let ms = u64::try_from(close_timeout.as_millis()).unwrap_or(u64::MAX);
                 let error = NodeError::DiskHangs { doing: notices.line(&disk.doing()), ms };
                 notices.failed(host.now(), &error);
-                Err(error)
+                if end == Life::ShutDown {
+                    end = Life::Failed(error);
+                }
             }
-        };
+        }
+        // Whoever loses an answer below asks why.
+        life.send_replace(end);
         requests.close();
         while let Some(request) = requests.recv().await {
             refuse(request);
         }
         drop(replies);
-        closed
     }
 }
 
