@@ -17,3 +17,4 @@ mod linking;
 mod rig;
 mod safety;
 mod steady;
+mod work;

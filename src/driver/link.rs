@@ -57,6 +57,8 @@ pub(super) async fn read<H: Host>(
     let mut buffer = BytesMut::new();
     let reason = loop {
         buffer.reserve(READ_BYTES);
+        // Biased, so that a simulated run repeats. A piece that is read all the same is told of a link that is closing, and
+        // goes no further than the table of links.
         let received = tokio::select! {
             biased;
             _ = &mut closing => break discard(&mut reader, buffer).await,

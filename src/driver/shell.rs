@@ -10,7 +10,6 @@ use std::io;
 use tokio::sync::{mpsc, watch};
 
 use crate::core::{Action, Actions, Append, AppendError, Command, Event, Outcome, ReplicationCoordinator};
-use crate::types::message::Message;
 use crate::types::{EntryLists, NodeId, RequestId, Time};
 
 use super::figures::{Counters, DiskWatch};
@@ -159,6 +158,7 @@ impl<H: Host> Shell<H> {
             yield_once().await;
         } else {
             let room = self.links.accepted_now() < ACCEPTED_LINKS_MAX;
+            // Biased for repeatable runs only: what is ready is taken below, and handed over in the order of `take`.
             tokio::select! {
                 biased;
                 count = self.wal.completions.recv_many(&mut ready.completions, COMPLETIONS_PER_TURN) => {
@@ -267,7 +267,7 @@ impl<H: Host> Shell<H> {
         Ok(())
     }
 
-    /// Hands an action to whom it concerns, without waiting. The list of a batch goes back at once, as it is encoded.
+    /// Hands an action to whom it concerns, without waiting. A batch is encoded at once, so its list goes back.
     fn perform(&mut self, now: Time, action: Action, spare: &mut EntryLists) -> Result<(), NodeError> {
         match action {
             action @ (Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. }) => {
@@ -277,9 +277,7 @@ impl<H: Host> Shell<H> {
             }
             Action::Send { link, message } => {
                 self.follow_ups.extend(self.links.send(link, &message));
-                if let Message::Batch(batch) = message {
-                    spare.give_back(batch.entries);
-                }
+                spare.extend(message.into_entries());
             }
             Action::Connect { link, peer } => self.follow_ups.extend(self.links.connect(link, peer)),
             Action::Close { link, reason: _ } => self.links.close(link, now),

@@ -227,10 +227,8 @@ impl<M: Meter> Trio<M> {
                 }
                 Action::Send { link, message } => {
                     self.send(index, link, &message);
-                    if self.gives_back
-                        && let Message::Batch(batch) = message
-                    {
-                        spare.give_back(batch.entries);
+                    if self.gives_back {
+                        spare.extend(message.into_entries());
                     }
                 }
                 Action::Connect { link, peer } => self.connect(index, link, peer),

@@ -297,8 +297,16 @@ impl QueueState {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::types::{Epoch, SpaceName};
+    use crate::core::{Ack, SpaceConfig};
+    use crate::driver::wal_worker::StorageOptions;
+    use crate::types::entry::chain_start;
+    use crate::types::{
+        ClusterId, Control, Entry, Epoch, FsyncMode, Incarnation, NodeId, Position, SpaceName, WalEntryType, WriteId,
+    };
+    use crate::wal::StdDisk;
 
     fn request() -> WalRequest {
         WalRequest::SaveVote { space: SpaceName::new("orders").expect("a name").id(), promise: Epoch::ZERO }
@@ -312,6 +320,33 @@ mod tests {
         assert_eq!(sender.push(request()), Err(2));
         sender.queue.lock().requests.clear();
         assert_eq!(sender.push(request()), Ok(()), "taken requests make room");
+    }
+
+    /// Where a group were told a round late, those that follow would hold it up for as long as they come.
+    #[test]
+    fn each_group_is_told_before_the_next_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (cluster, node) = (ClusterId([1; 16]), NodeId(1));
+        let mut options = StorageOptions::new(directory.path().into(), cluster, node, Incarnation([7; 16]), [9; 16]);
+        let name = SpaceName::new("orders").expect("a name");
+        let space = name.id();
+        // Each write is a group.
+        let fsync = FsyncMode::PerWrite;
+        options.spaces.push((name, SpaceConfig { primary: node, voters: [node].into(), ack: Ack::Local, fsync }));
+        let (worker, _) = WalWorker::open(StdDisk, &options).expect("it opens");
+        let (job, WalPort { requests, mut completions, .. }) = wal_job(worker, 8);
+        let mut end = Position { chain: chain_start(cluster, space), ..Position::default() };
+        for write in (1..=3).map(WriteId) {
+            let (kind, control) = (WalEntryType::EpisodeStore, Control::user());
+            let entry = Entry::following(&end, Epoch::new(0, 1, node), kind, control, 0, Bytes::from_static(b"x"));
+            end = entry.position();
+            assert_eq!(requests.push(WalRequest::Append { space, write, entries: [entry].into() }), Ok(()));
+        }
+        drop(requests);
+        job.run();
+        let told = ::core::iter::from_fn(|| completions.try_recv().ok());
+        let told: Vec<usize> = told.map(|completed| completed.events.len()).collect();
+        assert_eq!(told, [1, 1, 1]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct WalWorker<D: Disk> {
     busy: BTreeSet<SpaceId>,
     votes: Vec<(SpaceId, Epoch)>,
     votes_written: Vec<(SpaceId, Epoch)>,
+    /// Those that may be told.
+    votes_synced: Vec<(SpaceId, Epoch)>,
     failures: Vec<Event>,
     ledger_failed: bool,
     spent: EntryLists,
@@ -56,6 +58,7 @@ impl<D: Disk> WalWorker<D> {
             busy: BTreeSet::new(),
             votes: Vec::new(),
             votes_written: Vec::new(),
+            votes_synced: Vec::new(),
             failures: Vec::new(),
             ledger_failed: false,
             spent: EntryLists::default(),
@@ -97,7 +100,8 @@ impl<D: Disk> WalWorker<D> {
     /// Whether a step has something to do.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        !(self.busy.is_empty() && self.votes.is_empty() && self.votes_written.is_empty() && self.failures.is_empty())
+        let votes = [&self.votes, &self.votes_written, &self.votes_synced];
+        !(self.busy.is_empty() && votes.iter().all(|votes| votes.is_empty()) && self.failures.is_empty())
     }
 
     /// Step 1: writes a group of each space, and all promises as one frame. Nothing of it is durable yet.
@@ -136,14 +140,18 @@ impl<D: Disk> WalWorker<D> {
         } else {
             self.sync_ledger();
         }
+        self.votes_synced.append(&mut self.votes_written);
     }
 
-    /// Step 3: tells what steps 1 and 2 did, and answers reads.
+    /// Step 3: tells what step 2 made durable, and answers reads.
+    ///
+    /// The core takes the events in any order: each names its subject, the completion of a write stands for those of all
+    /// before it, and whatever comes late changes nothing.
     pub fn complete(&mut self, events: &mut Vec<Event>) {
         if self.ledger_failed {
-            self.votes_written.clear();
+            self.votes_synced.clear();
         }
-        for (space, promise) in self.votes_written.drain(..) {
+        for (space, promise) in self.votes_synced.drain(..) {
             events.push(Event::VoteSaved { space, promise });
         }
         for space in core::mem::take(&mut self.busy) {

@@ -26,7 +26,8 @@ impl EntryLists {
     pub fn take(&mut self, count: usize) -> Vec<Entry> {
         // One that is too small counts as larger than any that fits, and the least so where it lacks least.
         let fit = |list: &Vec<Entry>| (list.capacity() < count, list.capacity().abs_diff(count));
-        let best = self.lists.iter().enumerate().min_by_key(|(_, list)| fit(list)).map(|(index, _)| index);
+        // Of equals the one that came back last: its memory is the warmest.
+        let best = self.lists.iter().enumerate().rev().min_by_key(|(_, list)| fit(list)).map(|(index, _)| index);
         let mut list = best.map_or_else(Vec::new, |index| self.lists.swap_remove(index));
         self.room -= list.capacity();
         list.reserve(count);

@@ -288,6 +288,22 @@ pub enum CloseReason {
 }
 
 impl Message {
+    /// The list of a batch's entries; `None` of any other message.
+    #[must_use]
+    pub fn into_entries(self) -> Option<Vec<Entry>> {
+        match self {
+            Self::Batch(batch) => Some(batch.entries),
+            Self::Hello(_)
+            | Self::Welcome(_)
+            | Self::Goodbye(_)
+            | Self::SpaceHello(_)
+            | Self::Ack(_)
+            | Self::Refusal(_)
+            | Self::Heartbeat(_)
+            | Self::Echo(_) => None,
+        }
+    }
+
     /// What the message is called.
     #[must_use]
     pub const fn name(&self) -> &'static str {

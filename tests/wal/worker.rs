@@ -64,6 +64,31 @@ fn an_append_is_told_only_after_its_sync() {
 }
 
 #[test]
+fn a_promise_is_told_only_after_its_sync() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut worker, _) = open(StdDisk, &options(directory.path(), FsyncMode::None));
+    worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(3) });
+    let mut events = Vec::new();
+    worker.write();
+    worker.complete(&mut events);
+    assert_eq!(events, []);
+    worker.sync();
+    worker.complete(&mut events);
+    assert_eq!(events, [Event::VoteSaved { space: space(), promise: epoch(3) }]);
+    assert!(!worker.has_work());
+}
+
+#[test]
+fn the_list_of_an_append_comes_back_empty_once_it_is_written() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut worker, _) = open(StdDisk, &options(directory.path(), FsyncMode::PerBatch));
+    append(&mut worker, 1, &entries_after(beginning(), 1, 10, |_| 10));
+    let spent: Vec<_> = worker.take_spent().into_iter().collect();
+    assert!(matches!(spent.as_slice(), [list] if list.is_empty() && list.capacity() >= 10), "{spent:?}");
+    assert_eq!(worker.take_spent().into_iter().count(), 0);
+}
+
+#[test]
 fn per_write_syncs_each_write_alone() {
     let directory = tempfile::tempdir().expect("a directory");
     let (mut worker, _) = open(StdDisk, &options(directory.path(), FsyncMode::PerWrite));
