@@ -1,9 +1,11 @@
 //! The commands. Results go to stdout, progress and reasons to stderr.
 //!
-//! Exit codes: 0 nothing is broken, 1 an invariant is or a sweep never met what it should have, 2 the command line is wrong, 3 a scenario cannot be run.
+//! Exit codes: 0 nothing is broken, 1 an invariant is or a sweep never met what it should have, 2 the command line is
+//! wrong, 3 a scenario cannot be run, 130 a sweep was interrupted before it found anything.
 
 mod interrupt;
 mod output;
+mod planted;
 mod seeds;
 
 use core::time::Duration;
@@ -16,6 +18,7 @@ use engraft_sim::sweep::{SweepPlan, sweep};
 use engraft_sim::{Scenario, Watch, render, run};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use planted::PlantedOption;
 use seeds::Seeds;
 
 /// How long a minimising goes on that `sweep` begins.
@@ -43,6 +46,8 @@ enum Command {
         /// Print every event.
         #[arg(long)]
         trace: bool,
+        #[command(flatten)]
+        planted: PlantedOption,
     },
     /// Run many seeds until one breaks something, and minimise that one.
     Sweep {
@@ -50,14 +55,16 @@ enum Command {
         #[arg(long)]
         seeds: Option<Seeds>,
         /// For how many minutes at most.
-        #[arg(long)]
-        minutes: Option<f64>,
+        #[arg(long, value_parser = minutes)]
+        minutes: Option<Duration>,
         /// How many at once; as many as there are processors where it is not given.
         #[arg(long)]
-        jobs: Option<usize>,
+        jobs: Option<core::num::NonZero<usize>>,
         /// Where the minimised scenario is written.
         #[arg(long, default_value = "tests/scenarios")]
         directory: PathBuf,
+        #[command(flatten)]
+        planted: PlantedOption,
     },
     /// Take out of a failing scenario whatever the failure does not need.
     Minimise {
@@ -80,6 +87,7 @@ enum Command {
 /// Why a command came to nothing.
 enum Failure {
     Broken,
+    Interrupted(String),
     Short(Vec<String>),
     Scenario(String),
 }
@@ -88,8 +96,13 @@ pub(crate) fn main() -> ExitCode {
     let line = CommandLine::parse();
     let json = line.json;
     let done = match line.command {
-        Command::Run { seed, file, trace } => command_run(seed, file.as_deref(), trace, json),
-        Command::Sweep { seeds, minutes, jobs, directory } => command_sweep(seeds, minutes, jobs, &directory, json),
+        Command::Run { seed, file, trace, planted } => command_run(seed, file.as_deref(), trace, planted, json),
+        Command::Sweep { seeds, minutes, jobs, directory, planted } => {
+            let jobs = jobs.map_or_else(processors, core::num::NonZero::get);
+            let seeds = seeds.unwrap_or(Seeds { from: 0, to: u64::MAX });
+            let plan = SweepPlan { from: seeds.from, to: seeds.to, time_max: minutes, jobs };
+            command_sweep(&plan, planted, &directory, json)
+        }
         Command::Minimise { file, seconds, to } => command_minimise(&file, seconds, to.as_deref(), json),
         Command::Show { file } => load(&file).map(|scenario| output::show(&scenario, json)),
     };
@@ -101,6 +114,10 @@ pub(crate) fn main() -> ExitCode {
                 eprintln!("{word}");
             }
             ExitCode::from(1)
+        }
+        Err(Failure::Interrupted(words)) => {
+            eprintln!("{words}");
+            ExitCode::from(130)
         }
         Err(Failure::Scenario(words)) => {
             eprintln!("{words}");
@@ -118,15 +135,22 @@ fn load(file: &str) -> Result<Scenario, Failure> {
     Scenario::parse(&text).map_err(|error| Failure::Scenario(format!("{file}: {error}")))
 }
 
-fn command_run(seed: Option<u64>, file: Option<&Path>, trace: bool, json: bool) -> Result<(), Failure> {
-    let scenario = match (seed, file) {
+fn command_run(
+    seed: Option<u64>,
+    file: Option<&Path>,
+    trace: bool,
+    planted: PlantedOption,
+    json: bool,
+) -> Result<(), Failure> {
+    let mut scenario = match (seed, file) {
         (Some(seed), _) => Scenario::swarm(seed),
         (None, Some(file)) => load(&file.to_string_lossy())?,
         (None, None) => return Err(Failure::Scenario("give `--seed N` or a scenario file".to_owned())),
     };
+    planted.put_into(&mut scenario);
     let report = run(&scenario, Watch { trace: true }).map_err(|error| Failure::Scenario(error.to_string()))?;
     if json {
-        println!("{}", output::report(&scenario, &report));
+        println!("{}", output::report(&scenario, &report, trace));
     } else {
         let (kinds, fold) = if trace { (render::EVERYTHING, false) } else { (render::MILESTONES, true) };
         print!(
@@ -140,65 +164,64 @@ fn command_run(seed: Option<u64>, file: Option<&Path>, trace: bool, json: bool) 
     if report.violation.is_some() { Err(Failure::Broken) } else { Ok(()) }
 }
 
-fn command_sweep(
-    seeds: Option<Seeds>,
-    minutes: Option<f64>,
-    jobs: Option<usize>,
-    directory: &Path,
-    json: bool,
-) -> Result<(), Failure> {
-    let seeds = seeds.unwrap_or(Seeds { from: 0, to: u64::MAX });
-    let time_max = match minutes {
-        Some(minutes) => Some(
-            Duration::try_from_secs_f64(minutes * 60.0)
-                .map_err(|error| Failure::Scenario(format!("--minutes {minutes}: {error}")))?,
-        ),
-        None => None,
-    };
-    let jobs = jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, core::num::NonZero::get));
-    let plan = SweepPlan { from: seeds.from, to: seeds.to, time_max, jobs };
+fn command_sweep(plan: &SweepPlan, planted: PlantedOption, directory: &Path, json: bool) -> Result<(), Failure> {
     let stop = interrupt::flag();
-    let bar = bar(&plan);
-    let swept = sweep(
-        &plan,
-        |seed| run(&Scenario::swarm(seed), Watch::default()),
-        &stop,
-        |_, events| {
-            bar.inc(1);
-            let _ = events;
-        },
-    )
-    .map_err(|error| Failure::Scenario(error.to_string()))?;
+    let end = if plan.to == u64::MAX { String::new() } else { plan.to.to_string() };
+    eprintln!("sweeping seeds {}..{end}, {} at once", plan.from, plan.jobs);
+    let bar = bar(plan);
+    let swept = sweep(plan, |seed| run(&planted.scenario(seed), Watch::default()), &stop, |_, _| bar.inc(1))
+        .map_err(|error| Failure::Scenario(error.to_string()))?;
     bar.finish_and_clear();
+    let interrupted = stop.load(core::sync::atomic::Ordering::Relaxed);
     if json {
-        println!("{}", output::sweep(&swept));
+        println!("{}", output::sweep(&swept, interrupted));
     } else {
         print!("{}", output::sweep_table(&swept));
     }
-    if stop.load(core::sync::atomic::Ordering::Relaxed) {
-        eprintln!("interrupted; go on with: cargo sim sweep --seeds {}..", swept.next_seed);
-    }
-    let Some((seed, violation)) = &swept.violation else {
-        let short = swept.shortfalls();
-        return if short.is_empty() { Ok(()) } else { Err(Failure::Short(short)) };
-    };
-    eprintln!("seed {seed}: {violation}");
-    eprintln!("replay it: cargo sim run --seed {seed}");
-    if let Some(small) = minimise(&Scenario::swarm(*seed), MINIMISE_MAX) {
-        let path = directory.join(format!("{}-seed-{seed}.toml", small.violation.invariant.number().to_lowercase()));
-        eprintln!(
-            "minimised to {} faults and {} loads in {} runs: {}",
-            small.scenario.faults.len(),
-            small.scenario.loads.len(),
-            small.runs,
-            small.violation
-        );
-        match std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, small.scenario.to_text())) {
-            Ok(()) => eprintln!("replay that: cargo sim run {}", path.display()),
-            Err(error) => eprintln!("{}: {error}\n{}", path.display(), small.scenario.to_text()),
+    if let Some((seed, violation)) = &swept.violation {
+        eprintln!("seed {seed}: {violation}\nits last events:");
+        for recent in &swept.recent {
+            eprintln!("{recent}");
         }
+        eprintln!("replay it: cargo sim run --seed {seed}{planted}");
+        minimise_found(&planted.scenario(*seed), directory);
+        return Err(Failure::Broken);
     }
-    Err(Failure::Broken)
+    if interrupted {
+        return Err(Failure::Interrupted(format!(
+            "interrupted; go on with: cargo sim sweep --seeds {}..{end}{planted}",
+            swept.next_seed
+        )));
+    }
+    let short = swept.shortfalls();
+    if short.is_empty() { Ok(()) } else { Err(Failure::Short(short)) }
+}
+
+/// Minimises what a sweep found, and writes it where committed scenarios are.
+fn minimise_found(scenario: &Scenario, directory: &Path) {
+    let Some(small) = minimise(scenario, MINIMISE_MAX) else { return };
+    let number = small.violation.invariant.number().to_lowercase();
+    let path = directory.join(format!("{number}-seed-{}.toml", scenario.seed));
+    eprintln!(
+        "minimised to {} faults and {} loads in {} runs: {}",
+        small.scenario.faults.len(),
+        small.scenario.loads.len(),
+        small.runs,
+        small.violation
+    );
+    match std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, small.scenario.to_text())) {
+        Ok(()) => eprintln!("replay that: cargo sim run {}", path.display()),
+        Err(error) => eprintln!("{}: {error}\n{}", path.display(), small.scenario.to_text()),
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, core::num::NonZero::get)
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| format!("expected minutes, found {text:?}"))?;
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
 }
 
 fn bar(plan: &SweepPlan) -> ProgressBar {
@@ -224,6 +247,7 @@ fn command_minimise(file: &str, seconds: u64, to: Option<&Path>, json: bool) -> 
     match to {
         Some(path) => {
             std::fs::write(path, &text).map_err(|error| Failure::Scenario(format!("{}: {error}", path.display())))?;
+            eprintln!("replay it: cargo sim run {}", path.display());
         }
         None if !json => print!("{text}"),
         None => {}

@@ -1,6 +1,6 @@
 //! What will happen, in order of time; equal times in the order in which they were planned.
 
-use alloc::collections::BinaryHeap;
+use alloc::collections::{BinaryHeap, VecDeque};
 use core::cmp::Ordering;
 
 use engraft::types::Time;
@@ -26,7 +26,7 @@ pub(crate) enum Occurrence {
     /// The next step of a node's log.
     Storage { node: NodeIndex, life: u32, step: StorageStep },
     /// The next step of an embedder's engine.
-    Engine { node: NodeIndex, life: u32, space: usize, step: EngineStep },
+    Engine { node: NodeIndex, life: u32, space: u16, step: EngineStep },
     /// A client's next burst.
     Burst { load: usize },
     /// A client's request reaches its node.
@@ -111,21 +111,36 @@ impl Ord for Planned {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Planned>,
+    /// What is to happen at once, in the order of planning: a quarter of all has no need of the heap.
+    at_once: VecDeque<Planned>,
+    /// When the last one happened.
+    reached: Time,
     counter: u64,
 }
 
 impl Queue {
     pub(crate) fn push(&mut self, at: Time, what: Occurrence) {
         self.counter += 1;
-        self.heap.push(Planned { at, counter: self.counter, what });
+        let planned = Planned { at, counter: self.counter, what };
+        if at == self.reached {
+            self.at_once.push_back(planned);
+        } else {
+            self.heap.push(planned);
+        }
     }
 
     /// The next occurrence, where it comes no later than `until`.
     pub(crate) fn pop_until(&mut self, until: Time) -> Option<(Time, Occurrence)> {
-        if self.heap.peek()?.at > until {
-            return None;
-        }
-        self.heap.pop().map(|planned| (planned.at, planned.what))
+        // The greater of two comes first. What waits here was planned for the moment that was reached last, so nothing
+        // earlier can be in the heap, and at the same moment what was planned first is.
+        let next = match (self.at_once.front(), self.heap.peek()) {
+            (Some(front), Some(top)) if front < top => self.heap.pop(),
+            (Some(_), _) => self.at_once.pop_front(),
+            (None, Some(top)) if top.at <= until => self.heap.pop(),
+            (None, _) => None,
+        }?;
+        self.reached = next.at;
+        Some((next.at, next.what))
     }
 }
 

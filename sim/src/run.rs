@@ -6,7 +6,7 @@ use crate::check::Violation;
 use crate::embed::Own;
 use crate::mark::Marks;
 use crate::scenario::{Scenario, ScenarioError};
-use crate::trace::Line;
+use crate::trace::{Line, Recent};
 use crate::world::World;
 
 /// What came of a run.
@@ -26,6 +26,8 @@ pub struct Report {
     pub marks: Marks,
     /// The trace, where it was asked for.
     pub lines: Vec<Line>,
+    /// The last events, the oldest first, where something is broken.
+    pub recent: Vec<Recent>,
     /// What each node has of each space.
     pub nodes: Vec<NodeRow>,
     /// What each client was told.

@@ -10,6 +10,7 @@ use crate::check::Violation;
 use crate::mark::Marks;
 use crate::run::Report;
 use crate::scenario::ScenarioError;
+use crate::trace::Recent;
 
 /// So many seeds are to take every usual path, and to be as rough as is asked of them; fewer say nothing about it.
 pub const SEEDS_THAT_TELL: u64 = 1_000;
@@ -44,6 +45,8 @@ pub struct Sweep {
     pub seeds_with_overlap: u64,
     /// The lowest seed that broke something.
     pub violation: Option<(u64, Violation)>,
+    /// Its last events.
+    pub recent: Vec<Recent>,
     /// Where another sweep would go on.
     pub next_seed: u64,
     /// How long it took.
@@ -137,6 +140,7 @@ impl Sweep {
         self.marks.merge(&report.marks);
         if let Some(violation) = &report.violation {
             self.violation = Some((seed, violation.clone()));
+            self.recent.clone_from(&report.recent);
         }
     }
 
@@ -147,9 +151,13 @@ impl Sweep {
         self.seeds_with_loss += other.seeds_with_loss;
         self.seeds_with_overlap += other.seeds_with_overlap;
         self.marks.merge(&other.marks);
-        self.violation = match (self.violation.take(), other.violation) {
-            (Some(one), Some(two)) => Some(if one.0 <= two.0 { one } else { two }),
-            (one, two) => one.or(two),
+        let lower = match (&self.violation, &other.violation) {
+            (Some(own), Some(theirs)) => theirs.0 < own.0,
+            (None, Some(_)) => true,
+            (_, None) => false,
         };
+        if lower {
+            (self.violation, self.recent) = (other.violation, other.recent);
+        }
     }
 }

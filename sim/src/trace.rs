@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use core::fmt;
 
-use engraft::types::{NodeId, SpaceId, SpaceName, Time};
+use engraft::types::{Epoch, NodeId, SpaceId, SpaceName, Time};
 
 /// Whose line it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,17 +69,82 @@ pub struct Line {
     pub text: String,
 }
 
-/// Where lines go, and the digest of everything that happened.
+/// The kinds of a core's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the event of that name")]
+pub enum EventKind {
+    SpaceOpened = 1,
+    SpaceOpenFailed,
+    WalAppended,
+    WalRead,
+    VoteSaved,
+    StorageFailed,
+    BytesReceived,
+    LinkUp,
+    LinkDrained,
+    LinkDown,
+    TimerFired,
+    Append,
+    Command,
+    Applied,
+}
+
+/// One of the last events of a run whose trace was not asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recent {
+    /// When, in the world's time.
+    pub at: Time,
+    /// The node.
+    pub node: NodeId,
+    /// Which kind of event its core was told.
+    pub kind: EventKind,
+    /// The number that says most about it: a sequence, entries, bytes or a request; 0 where there is none.
+    pub number: u64,
+}
+
+impl fmt::Display for Recent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, node, kind, number } = self;
+        write!(formatter, "{:>12} {node} {kind:?}", at.to_string())?;
+        match kind {
+            EventKind::SpaceOpened | EventKind::WalAppended | EventKind::Applied => write!(formatter, " #{number}"),
+            EventKind::WalRead => write!(formatter, " {number} entries"),
+            EventKind::BytesReceived | EventKind::LinkDrained => write!(formatter, " {number} bytes"),
+            EventKind::VoteSaved => write!(formatter, " {}", Epoch(*number)),
+            EventKind::Append => write!(formatter, " request {number}"),
+            EventKind::SpaceOpenFailed
+            | EventKind::StorageFailed
+            | EventKind::LinkUp
+            | EventKind::LinkDown
+            | EventKind::TimerFired
+            | EventKind::Command => Ok(()),
+        }
+    }
+}
+
+/// How many of the last events are kept.
+pub const RECENT_MAX: usize = 32;
+
+/// Where lines go, the digest of everything that happened, and the last of it.
 #[derive(Debug)]
 pub(crate) struct Trace {
     lines: Option<Vec<Line>>,
     names: BTreeMap<String, SpaceName>,
     digest: u64,
+    /// A ring; the oldest is at `next` once it is full.
+    recent: Vec<Recent>,
+    next: usize,
 }
 
 impl Trace {
     pub(crate) fn new(full: bool, spaces: impl Iterator<Item = (SpaceId, SpaceName)>) -> Self {
-        Self { lines: full.then(Vec::new), names: spaces.map(|(id, name)| (id.to_string(), name)).collect(), digest: 0 }
+        Self {
+            lines: full.then(Vec::new),
+            names: spaces.map(|(id, name)| (id.to_string(), name)).collect(),
+            digest: 0,
+            recent: Vec::with_capacity(RECENT_MAX),
+            next: 0,
+        }
     }
 
     pub(crate) const fn is_on(&self) -> bool {
@@ -90,6 +155,23 @@ impl Trace {
         if let Some(lines) = &mut self.lines {
             lines.push(Line { at, subject, kind, text: name_spaces(text(), &self.names) });
         }
+    }
+
+    /// A core is told an event: it goes into the digest and into the ring.
+    pub(crate) fn happened(&mut self, recent: Recent) {
+        let Recent { at, node, kind, number } = recent;
+        self.mix(at.0 ^ u64::from(node.0) << 56 ^ (kind as u64) << 40 ^ number);
+        match self.recent.get_mut(self.next) {
+            Some(oldest) => *oldest = recent,
+            None => self.recent.push(recent),
+        }
+        self.next = (self.next + 1) % RECENT_MAX;
+    }
+
+    /// The last events, the oldest first.
+    pub(crate) fn recent(&self) -> Vec<Recent> {
+        let (newer, older) = self.recent.split_at(self.next.min(self.recent.len()));
+        [older, newer].concat()
     }
 
     /// Mixes what happened into the digest.

@@ -29,7 +29,7 @@ use crate::queue::{NodeIndex, Occurrence, Queue, StorageStep};
 use crate::run::{Report, Watch};
 use crate::scenario::{FaultKind, Scenario};
 use crate::storage::Storage;
-use crate::trace::{LineKind, Subject, Trace};
+use crate::trace::{EventKind, LineKind, Recent, Subject, Trace};
 
 use clients::Client;
 use engines::EngineRun;
@@ -211,7 +211,7 @@ impl<'s> World<'s> {
             Occurrence::Drained { link, way, bytes } => self.drained(link, way, bytes),
             Occurrence::Reset { link, side } => self.reset(link, side),
             Occurrence::Storage { node, life, step } => self.storage_step(node, life, step),
-            Occurrence::Engine { node, life, space, step } => self.engine_step(node, life, space, step),
+            Occurrence::Engine { node, life, space, step } => self.engine_step(node, life, usize::from(space), step),
             Occurrence::Burst { load } => self.burst(load),
             Occurrence::Ask { operation } => self.ask(operation),
             Occurrence::FaultBegins { fault } => self.fault_begins(fault),
@@ -248,7 +248,8 @@ impl<'s> World<'s> {
         } else {
             self.events += 1;
         }
-        self.trace.mix(self.now.0 ^ (node as u64) << 56 ^ event_mark(&event));
+        let (kind, number) = glance(&event);
+        self.trace.happened(Recent { at: self.now, node: node_id(node), kind, number });
         if self.trace.is_on() {
             self.trace.push(self.now, Subject::Node(node_id(node)), LineKind::Event, || event.to_string());
         }
@@ -314,22 +315,22 @@ fn waiting_bytes_max(scenario: &Scenario, own: &Own) -> u64 {
     config.link_bulk_bytes + config.batch_bytes + largest + (1 << 20)
 }
 
-/// A number that tells kinds and sizes of events apart, for the digest of a bulk run.
-fn event_mark(event: &Event) -> u64 {
+/// Which kind of event it is, and the number that says most about it.
+fn glance(event: &Event) -> (EventKind, u64) {
     match event {
-        Event::SpaceOpened(opened) => 1 << 40 | opened.end.sequence.0,
-        Event::SpaceOpenFailed { .. } => 2 << 40,
-        Event::WalAppended { sequence, .. } => 3 << 40 | sequence.0,
-        Event::WalRead { entries, .. } => 4 << 40 | entries.len() as u64,
-        Event::VoteSaved { promise, .. } => 5 << 40 ^ promise.0,
-        Event::StorageFailed { .. } => 6 << 40,
-        Event::BytesReceived { bytes, .. } => 7 << 40 | bytes.len() as u64,
-        Event::LinkUp { .. } => 8 << 40,
-        Event::LinkDrained { bytes, .. } => 9 << 40 | bytes,
-        Event::LinkDown { .. } => 10 << 40,
-        Event::TimerFired => 11 << 40,
-        Event::Append(append) => 12 << 40 | append.request.0,
-        Event::Command(_) => 13 << 40,
-        Event::Applied { sequence, .. } => 14 << 40 | sequence.0,
+        Event::SpaceOpened(opened) => (EventKind::SpaceOpened, opened.end.sequence.0),
+        Event::SpaceOpenFailed { .. } => (EventKind::SpaceOpenFailed, 0),
+        Event::WalAppended { sequence, .. } => (EventKind::WalAppended, sequence.0),
+        Event::WalRead { entries, .. } => (EventKind::WalRead, entries.len() as u64),
+        Event::VoteSaved { promise, .. } => (EventKind::VoteSaved, promise.0),
+        Event::StorageFailed { .. } => (EventKind::StorageFailed, 0),
+        Event::BytesReceived { bytes, .. } => (EventKind::BytesReceived, bytes.len() as u64),
+        Event::LinkUp { .. } => (EventKind::LinkUp, 0),
+        Event::LinkDrained { bytes, .. } => (EventKind::LinkDrained, *bytes),
+        Event::LinkDown { .. } => (EventKind::LinkDown, 0),
+        Event::TimerFired => (EventKind::TimerFired, 0),
+        Event::Append(append) => (EventKind::Append, append.request.0),
+        Event::Command(_) => (EventKind::Command, 0),
+        Event::Applied { sequence, .. } => (EventKind::Applied, sequence.0),
     }
 }

@@ -277,10 +277,11 @@ impl Links {
 
     /// Dials, gives up and half-opens whatever is due.
     pub(crate) fn tick(&mut self, now: Time, config: &ReplicationConfig, actions: &mut Actions) {
-        while let Some((id, reason)) = self.links.iter().find_map(|(&id, link)| {
-            let (limit, reason) = link.patience(config);
-            (link.heard + limit <= now).then_some((id, reason))
-        }) {
+        while let Some((id, reason)) = self
+            .links
+            .iter()
+            .find_map(|(&id, link)| (link.heard + link.patience(config) <= now).then(|| (id, link.impatience(config))))
+        {
             self.close(now, id, reason, config, actions);
         }
         for peer in self.peers.values_mut() {
@@ -314,7 +315,7 @@ impl Links {
 
     /// The earliest deadline.
     pub(crate) fn next_wake(&self, config: &ReplicationConfig) -> Option<Time> {
-        let silences = self.links.values().map(|link| link.heard + link.patience(config).0);
+        let silences = self.links.values().map(|link| link.heard + link.patience(config));
         let dials = self.peers.values().filter_map(|peer| peer.dial_at);
         let heartbeats = self.peers.values().filter_map(|peer| peer.heartbeat_at);
         let breakers = self.peers.values().filter_map(|peer| peer.breaker.wake());
@@ -323,18 +324,20 @@ impl Links {
 }
 
 impl Link {
-    /// How long the link may be silent, and what is said of it then.
-    fn patience(&self, config: &ReplicationConfig) -> (core::time::Duration, CloseReason) {
-        let millis = crate::types::time::millis_up;
+    /// How long the link may be silent.
+    fn patience(&self, config: &ReplicationConfig) -> core::time::Duration {
         match self.phase {
-            Phase::Dialling => {
-                let limit = config.connect_timeout();
-                (limit, CloseReason::ConnectTimeout { millis: millis(limit) })
-            }
-            Phase::Greeting | Phase::Open => {
-                let limit = config.link_silence();
-                (limit, CloseReason::Silent { millis: millis(limit) })
-            }
+            Phase::Dialling => config.connect_timeout(),
+            Phase::Greeting | Phase::Open => config.link_silence(),
+        }
+    }
+
+    /// What is said of it when it was silent for longer.
+    fn impatience(&self, config: &ReplicationConfig) -> CloseReason {
+        let millis = crate::types::time::millis_up(self.patience(config));
+        match self.phase {
+            Phase::Dialling => CloseReason::ConnectTimeout { millis },
+            Phase::Greeting | Phase::Open => CloseReason::Silent { millis },
         }
     }
 }

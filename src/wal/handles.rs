@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use alloc::sync::Arc;
@@ -53,8 +53,8 @@ impl<D: Disk> Handles<D> {
         shared.logs
     }
 
-    /// The file of a log's segment, opened where it is not open.
-    pub(crate) fn get(&self, log: u64, segment: u64, path: &Path) -> io::Result<Arc<D::File>> {
+    /// The file of a log's segment, opened at its path where it is not open.
+    pub(crate) fn get(&self, log: u64, segment: u64, path: impl FnOnce() -> PathBuf) -> io::Result<Arc<D::File>> {
         let mut shared = self.lock();
         shared.clock += 1;
         let clock = shared.clock;
@@ -62,7 +62,7 @@ impl<D: Disk> Handles<D> {
             *used = clock;
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(self.disk.open(path, Access::ReadWrite)?);
+        let file = Arc::new(self.disk.open(&path(), Access::ReadWrite)?);
         shared.insert((log, segment), Arc::clone(&file));
         Ok(file)
     }

@@ -158,9 +158,12 @@ impl<D: Disk> Wal<D> {
             return Ok(());
         }
         let Some(segment) = self.segments.last() else { return Err(self.stopped()) };
-        let (offset, path) = (segment.used - self.group.bytes, segment.path(&self.place.directory));
-        let file = self.handles.get(self.number, segment.name.0.0, &path).map_err(WalError::io("open", &path))?;
-        self.group.write(file.as_ref(), offset).map_err(WalError::io("write", &path))?;
+        let offset = segment.used - self.group.bytes;
+        // The path is made where it is needed only: a group is written to an open file.
+        let path = || segment.path(&self.place.directory);
+        let file = self.handles.get(self.number, segment.name.0.0, path);
+        let file = file.map_err(|error| WalError::io("open", &path())(error))?;
+        self.group.write(file.as_ref(), offset).map_err(|error| WalError::io("write", &path())(error))?;
         self.dirty = Some(file);
         Ok(())
     }
@@ -199,8 +202,9 @@ impl<D: Disk> Wal<D> {
 
     fn sync_dirty(&mut self) -> Result<(), WalError> {
         if let Some(file) = self.dirty.take() {
-            let path = self.segments.last().map_or_else(PathBuf::new, |segment| segment.path(&self.place.directory));
-            file.sync().map_err(WalError::io("sync", &path))?;
+            let last = self.segments.last();
+            let path = || last.map_or_else(PathBuf::new, |segment| segment.path(&self.place.directory));
+            file.sync().map_err(|error| WalError::io("sync", &path())(error))?;
         }
         self.synced = self.end.sequence;
         Ok(())
@@ -253,17 +257,18 @@ impl<D: Disk> Wal<D> {
             None if entries.is_empty() => (1, starts.get(1).map_or(segment.used, |end| u64::from(*end))),
             None => return Ok(0),
         };
-        let path = segment.path(&self.place.directory);
+        let path = || segment.path(&self.place.directory);
         let name = segment.name;
-        let file = self.handles.get(self.number, name.0.0, &path).map_err(WalError::io("open", &path))?;
+        let file = self.handles.get(self.number, name.0.0, path);
+        let file = file.map_err(|error| WalError::io("open", &path())(error))?;
         let mut bytes = BytesMut::zeroed(usize::try_from(end - begin).unwrap_or(usize::MAX));
-        let read = file.read_at(&mut bytes, begin).map_err(WalError::io("read", &path))?;
+        let read = file.read_at(&mut bytes, begin).map_err(|error| WalError::io("read", &path())(error))?;
         bytes.truncate(read);
         let mut rest = bytes.freeze();
         let mut offset = begin;
         for sequence in (from.0..).map(Sequence).take(count) {
             let entry = take_entry(&mut rest, sequence, name, offset).map_err(|reason| WalError::Corrupt {
-                path: path.clone(),
+                path: path(),
                 offset,
                 reason,
             })?;
@@ -280,7 +285,8 @@ impl<D: Disk> Wal<D> {
             return Ok(Arc::clone(index));
         }
         let path = segment.path(&self.place.directory);
-        let file = self.handles.get(self.number, segment.name.0.0, &path).map_err(WalError::io("open", &path))?;
+        let file =
+            self.handles.get(self.number, segment.name.0.0, || path.clone()).map_err(WalError::io("open", &path))?;
         let mut scanner = Scanner::new(file).map_err(WalError::io("read", &path))?;
         let mut offsets = Vec::new();
         let mut offset = 0;

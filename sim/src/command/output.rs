@@ -5,6 +5,7 @@ use core::fmt::Write as _;
 use engraft_sim::mark::Mark;
 use engraft_sim::minimise::Minimised;
 use engraft_sim::sweep::Sweep;
+use engraft_sim::trace::Line;
 use engraft_sim::{Report, Scenario, Violation, render};
 use serde_json::{Value, json};
 
@@ -21,7 +22,7 @@ fn violation(violation: Option<&Violation>) -> Value {
     })
 }
 
-pub(crate) fn report(scenario: &Scenario, report: &Report) -> Value {
+pub(crate) fn report(scenario: &Scenario, report: &Report, trace: bool) -> Value {
     let nodes: Vec<Value> = report
         .nodes
         .iter()
@@ -32,6 +33,18 @@ pub(crate) fn report(scenario: &Scenario, report: &Report) -> Value {
             })
         })
         .collect();
+    let clients: Vec<Value> = report
+        .clients
+        .iter()
+        .map(|row| {
+            json!({
+                "answered": row.answered, "unknown": row.unknown, "failed": row.failed, "reads": row.reads,
+                "waiting": row.waiting,
+            })
+        })
+        .collect();
+    let line = |line: &Line| json!({"at_us": line.at.0, "subject": line.subject.to_string(), "text": line.text});
+    let lines: Value = if trace { report.lines.iter().map(line).collect() } else { Value::Null };
     json!({
         "name": scenario.name,
         "seed": scenario.seed,
@@ -40,6 +53,8 @@ pub(crate) fn report(scenario: &Scenario, report: &Report) -> Value {
         "digest": format!("{:016x}", report.digest),
         "violation": violation(report.violation.as_ref()),
         "nodes": nodes,
+        "clients": clients,
+        "trace": lines,
     })
 }
 
@@ -61,7 +76,7 @@ fn missed(sweep: &Sweep) -> Vec<&'static str> {
     sweep.marks.missed().into_iter().map(Mark::name).collect()
 }
 
-pub(crate) fn sweep(sweep: &Sweep) -> Value {
+pub(crate) fn sweep(sweep: &Sweep, interrupted: bool) -> Value {
     let marks: serde_json::Map<String, Value> =
         Mark::ALL.iter().map(|mark| (mark.name().to_owned(), json!(sweep.marks.count(*mark)))).collect();
     json!({
@@ -78,6 +93,7 @@ pub(crate) fn sweep(sweep: &Sweep) -> Value {
         "seeds_per_sec": seeds_per_second(sweep),
         "events_per_sec": per_second(sweep.events, sweep),
         "next_seed": sweep.next_seed,
+        "interrupted": interrupted,
     })
 }
 

@@ -110,8 +110,10 @@ impl World<'_> {
             }
         }
         let loads = self.scenario.loads.len();
+        let violation = self.checks.violation.take();
         Report {
-            violation: self.checks.violation.take(),
+            recent: if violation.is_some() { self.trace.recent() } else { Vec::new() },
+            violation,
             events: self.events,
             wakes: self.wakes,
             ended: self.now,

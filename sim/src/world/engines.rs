@@ -132,6 +132,8 @@ impl World<'_> {
         at.engine_steps += 1;
         let subject = (node as u64) << 32 | space as u64;
         let wait = 1 + draw_below(self.scenario.seed, purpose::ENGINE_STEP, subject, at.engine_steps, longest_us);
+        // A scenario has 1024 spaces at most.
+        let Ok(space) = u16::try_from(space) else { return };
         let what = Occurrence::Engine { node, life: at.life, space, step };
         self.queue.push(engraft::types::Time(self.now.0 + wait), what);
     }

@@ -69,7 +69,8 @@ impl<D: Disk> Wal<D> {
         let directory = self.place.directory.clone();
         let path = segment.path(&directory);
         self.dirty = None;
-        let file = self.handles.get(self.number, segment.name.0.0, &path).map_err(WalError::io("open", &path))?;
+        let file =
+            self.handles.get(self.number, segment.name.0.0, || path.clone()).map_err(WalError::io("open", &path))?;
         write_zeros(file.as_ref(), offset, segment.size).map_err(WalError::io("write", &path))?;
         file.sync().map_err(WalError::io("sync", &path))?;
         for later in self.segments.drain(at + 1..).rev() {
