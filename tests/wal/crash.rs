@@ -5,12 +5,13 @@ use std::path::Path;
 
 use engraft::core::{Event, draw::draw};
 use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
-use engraft::types::{Entry, Epoch, FsyncMode, Position, WriteId};
+use engraft::types::{Entry, Epoch, FsyncMode, Position, Sequence, WriteId};
 use engraft::wal::{Disk, verify};
 use engraft_sim::disk::{CrashPoint, SimDisk, Survivor, Survivors};
 
-use super::support::{beginning, entries_after, epoch, fresh_disk, open, options, read_all, same, space};
+use super::support::{beginning, entries_after, epoch, fresh_disk, open, options, read_all, read_behind, same, space};
 
+const SPACE: &str = "/node/spaces/orders";
 /// What the draws here are for.
 const KEEP: u64 = 0x6372_6173;
 
@@ -24,6 +25,8 @@ struct Promise {
     written: Vec<Entry>,
     /// Cut durably, or about to be: the log may end here instead.
     may_end_at: Option<usize>,
+    /// How many entries were retired, and how many may be.
+    retired: (usize, usize),
     promise: Epoch,
     promise_asked: Epoch,
 }
@@ -85,6 +88,20 @@ impl Script {
         self.note();
     }
 
+    fn retire(&mut self, worker: &mut WalWorker<SimDisk>, from: u64) {
+        let starts =
+            self.disk.list(Path::new(SPACE)).expect("listed").into_iter().filter_map(|entry| {
+                u64::from_str_radix(entry.name.get(4..20)?, 16).ok().filter(|first| *first <= from)
+            });
+        let kept = usize::try_from(starts.max().expect("a segment")).expect("small") - 1;
+        assert!(kept > self.state.retired.0, "something is retired");
+        self.state.retired.1 = kept;
+        self.note();
+        assert!(worker.retire(space(), Sequence(from)).expect("retired") > 0);
+        self.state.retired.0 = kept;
+        self.note();
+    }
+
     fn truncate(&mut self, worker: &mut WalWorker<SimDisk>, last: usize) {
         self.state.may_end_at = Some(last);
         self.note();
@@ -97,7 +114,7 @@ impl Script {
     }
 }
 
-/// A life in small segments: appends over rolls, promises, idleness, two cuts, a clean stop, a kill.
+/// A life in small segments: appends over rolls, promises, idleness, two cuts, a clean stop, a kill, retention.
 fn history(mode: FsyncMode) -> Script {
     let mut options = options(Path::new("/node"), mode);
     options.wal.segment_bytes_min = 4096;
@@ -107,6 +124,7 @@ fn history(mode: FsyncMode) -> Script {
         acked: Vec::new(),
         written: Vec::new(),
         may_end_at: None,
+        retired: (0, 0),
         promise: Epoch::ZERO,
         promise_asked: Epoch::ZERO,
     };
@@ -132,13 +150,14 @@ fn history(mode: FsyncMode) -> Script {
     drop(worker);
     let (mut worker, _) = open(script.disk.clone(), &script.options);
     script.promise(&mut worker, 6);
+    script.retire(&mut worker, 50);
     script.append(&mut worker, 6, 3);
     script
 }
 
 /// Opens what a crash left, twice, and holds it against what was told before.
 fn check(script: &Script, promise: &Promise, disk: &SimDisk, what: &dyn Fn() -> String) {
-    let directory = Path::new("/node/spaces/orders");
+    let directory = Path::new(SPACE);
     if disk.list(directory).is_ok() {
         let looked = verify(disk, directory).expect("readable");
         assert_eq!(looked.damage, [], "{}: no crash is damage", what());
@@ -150,7 +169,12 @@ fn check(script: &Script, promise: &Promise, disk: &SimDisk, what: &dyn Fn() -> 
         other => panic!("{}: {other:?}", what()),
     };
     assert!(found >= promise.promise && found <= promise.promise_asked, "{}: promised {found}", what());
-    let log = read_all(&mut worker);
+    let recovered = &opened.reports.first().expect("one").1;
+    let start = usize::try_from(recovered.last_sequence.0 - recovered.entries).expect("small");
+    assert!([promise.retired.0, promise.retired.1].contains(&start), "{}: it begins behind {start}", what());
+    // What was retired is gone with everybody's knowledge: it counts as kept.
+    let mut log = promise.written[..start].to_vec();
+    log.extend(read_behind(&mut worker, start));
     assert!(log.len() <= promise.written.len(), "{}: {} entries", what(), log.len());
     assert!(same(&log, &promise.written[..log.len()]), "{}: nothing is invented", what());
     let least = promise.may_end_at.map_or(promise.acked.len(), |cut| cut.min(promise.acked.len()));
@@ -169,7 +193,7 @@ fn check(script: &Script, promise: &Promise, disk: &SimDisk, what: &dyn Fn() -> 
     assert_eq!(again, Some((end, history)), "{}: recovering twice gives the same log", what());
     let report = &opened.reports.first().expect("one").1;
     assert_eq!((&report.torn_tail, report.rewritten), (&None, 0), "{}: recovery ends durable", what());
-    assert_eq!(read_all(&mut worker), log, "{}", what());
+    assert_eq!(read_behind(&mut worker, start), log[start..], "{}", what());
 }
 
 /// Every crash that is tried at one point, with its name.

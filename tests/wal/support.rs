@@ -91,9 +91,14 @@ pub(crate) fn run<D: Disk>(worker: &mut WalWorker<D>) -> Vec<Event> {
 
 /// Every entry of the log, in reads of at most 100.
 pub(crate) fn read_all<D: Disk>(worker: &mut WalWorker<D>) -> Vec<Entry> {
+    read_behind(worker, 0)
+}
+
+/// Every entry behind `start`.
+pub(crate) fn read_behind<D: Disk>(worker: &mut WalWorker<D>, start: usize) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
-        let from = Sequence(entries.len() as u64 + 1);
+        let from = Sequence((start + entries.len()) as u64 + 1);
         let read = engraft::types::ReadId(from.0);
         let request = WalRequest::Read { space: space(), read, from, entries_max: 100, bytes_max: 1 << 20 };
         worker.submit(request);

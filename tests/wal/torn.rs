@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use engraft::core::{Event, StorageErrorKind};
-use engraft::driver::wal_worker::{StorageOpened, StorageOptions};
-use engraft::types::FsyncMode;
+use engraft::core::{Event, StorageErrorKind, StorageOperation};
+use engraft::driver::wal_worker::{StorageOpened, StorageOptions, WalRequest};
+use engraft::types::{FsyncMode, ReadId, Sequence};
 use engraft::wal::{Disk, Inspected, inspect, verify};
 use engraft_sim::disk::SimDisk;
 
 use super::support::{
-    append, beginning, bytes, entries_after, flip, fresh_disk, open, options, put, read_all, run, same, swap,
+    append, beginning, bytes, entries_after, flip, fresh_disk, open, options, put, read_all, run, same, space, swap,
 };
 
 const NODE: &str = "/node";
@@ -99,6 +99,18 @@ fn the_same_hole_is_corruption_below_the_saved_mark() {
     worker.idle();
     assert_eq!(run(&mut worker), []);
     clear(&disk, &segment(1), 1_024, 2_500);
+    let (_, opened) = open(disk, &small());
+    assert!(refused(&opened).contains("wal-0000000000000001.log at offset 1000"), "{opened:?}");
+}
+
+/// A segment is made only once all before it is synced, so its name testifies, though it holds nothing yet.
+#[test]
+fn the_same_hole_is_corruption_once_a_next_segment_was_made() {
+    let disk = killed_after(&[5, 35]);
+    put(&disk, &segment(41), &[0; 8_192]);
+    clear(&disk, &segment(1), 1_024, 1_536);
+    let report = verify(&disk, Path::new(SPACE)).expect("readable");
+    assert_eq!((report.damage.len(), &report.torn_tail), (1, &None), "{report:?}");
     let (_, opened) = open(disk, &small());
     assert!(refused(&opened).contains("wal-0000000000000001.log at offset 1000"), "{opened:?}");
 }
@@ -200,4 +212,20 @@ fn an_empty_segment_is_unused() {
     let (_, opened) = open(disk, &small());
     let report = &opened.reports.first().expect("it opens").1;
     assert_eq!((report.entries, report.unused.as_slice()), (40, ["wal-0000000000000029.log".to_owned()].as_slice()));
+}
+
+/// A read while the log is open holds every byte of an entry, those that no replica looks at included.
+#[test]
+fn a_read_refuses_an_entry_whose_node_local_bytes_do_not_hold() {
+    let disk = killed_after(&[10]);
+    let (mut worker, _) = open(disk.clone(), &small());
+    flip(&disk, &segment(1), 5 * 100 + 61, 4);
+    let (read, from) = (ReadId(1), Sequence(1));
+    worker.submit(WalRequest::Read { space: space(), read, from, entries_max: 10, bytes_max: 1 << 20 });
+    let events = run(&mut worker);
+    let [Event::StorageFailed { operation: StorageOperation::Read, error, .. }] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(error.kind, StorageErrorKind::Corrupt);
+    assert!(error.detail.contains("wal-0000000000000001.log at offset 500"), "{error}");
 }
