@@ -8,10 +8,11 @@ use std::path::Path;
 use engraft::driver::wal_worker::WalWorker;
 use engraft::types::NodeId;
 use engraft::wal::{Access, Disk, DiskEntry, DiskFile};
+use engraft::{ApplyError, Entry, Sequence, StateMachine};
 use engraft_sim::disk::{SimDisk, SimFile};
-use engraft_sim::embed::Failure;
+use engraft_sim::embed::{Failure, Place};
 use engraft_sim::scenario::{Fault, FaultKind};
-use engraft_sim::{Invariant, Watch};
+use engraft_sim::{Engine, Invariant, Simulation, Watch};
 
 use super::register::{Flaw, simulation};
 
@@ -169,4 +170,45 @@ fn an_own_storage_runs_and_one_that_forgets_to_sync_is_found() {
     on(true).sweep(0..3).expect("a disk that only passes on changes nothing");
     let Err(Failure::Broken(finding)) = on(false).sweep(0..3) else { panic!("nothing was synced") };
     assert_eq!(finding.violation().invariant, Invariant::S5, "{finding}");
+}
+
+/// An engine that would tidy up when it is dropped.
+struct Tidy {
+    place: Place,
+    applied: Sequence,
+    refused: Arc<AtomicU64>,
+}
+
+impl StateMachine for Tidy {
+    fn applied(&self) -> Sequence {
+        self.applied
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), ApplyError> {
+        self.applied = entry.header.sequence();
+        Ok(())
+    }
+}
+
+impl Engine for Tidy {
+    fn digest(&self) -> u64 {
+        self.applied.0
+    }
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        let refused = self.place.disk.create_dir_all(&self.place.directory).is_err();
+        self.refused.fetch_add(u64::from(refused), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_process_that_dies_tidies_nothing_up() {
+    let refused = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&refused);
+    let open =
+        move |place: &Place| Ok(Tidy { place: place.clone(), applied: Sequence::ZERO, refused: Arc::clone(&counted) });
+    Simulation::new(open).faults(|kind| kind == FaultKind::Crash).sweep(0..4).expect("it keeps nothing, and may");
+    assert!(refused.load(Ordering::Relaxed) > 0, "no crash kept an engine from its disk");
 }
