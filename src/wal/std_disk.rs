@@ -55,6 +55,14 @@ impl Disk for StdDisk {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<StdFile> {
+        if access != Access::CreateNew {
+            // To open a pipe waits for whoever opens its other end, which may be never.
+            let kind = fs::metadata(path)?.file_type();
+            if !kind.is_file() && !kind.is_dir() {
+                let found = format!("{}: expected a file, found {kind:?}", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, found));
+            }
+        }
         let mut options = OpenOptions::new();
         options.read(true);
         match access {

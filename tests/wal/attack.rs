@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use engraft::core::Event;
 use engraft::driver::wal_worker::{ImportOptions, StorageOptions, WalWorker, import_engram};
 use engraft::types::{Entry, FsyncMode};
-use engraft::wal::{Disk, StdDisk, inspect, verify};
+use engraft::wal::{Access, Disk, StdDisk, inspect, verify};
 use engraft_sim::disk::SimDisk;
 
 use super::engram_files::{EngramEntry, segment};
@@ -312,4 +312,18 @@ fn whatever_stands_in_the_place_of_engrams_file_is_told_and_kept() {
             assert!(kept == before, "{place}: the import changed something");
         }
     }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_waits_for_nobody() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("superblock");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    let (told, answer) = std::sync::mpsc::channel();
+    // A thread of its own: where the pipe is opened, it never comes back.
+    std::thread::spawn(move || told.send(StdDisk.open(&pipe, Access::Read).map(drop)));
+    let answer = answer.recv_timeout(core::time::Duration::from_secs(60)).expect("an answer");
+    let words = answer.expect_err("refused").to_string();
+    assert!(words.contains("expected a file, found") && words.contains("superblock"), "{words}");
 }
