@@ -46,7 +46,7 @@ pub struct BenchArguments {
     /// Entries per second of `latency` and `lag`.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
-    /// Entries that a replica misses in `catch-up`; the newest 32 MiB are in memory.
+    /// Entries that a replica misses in `catch-up`; the newest 4 MiB are in memory.
     #[arg(long, value_name = "COUNT", default_value_t = 250_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     entries: u64,
     /// Where to make files, on the disk that is to be measured. They are removed afterwards.

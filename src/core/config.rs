@@ -142,7 +142,7 @@ pub struct ReplicationConfig {
     pub batch_bytes: u64,
     /// How long a batch waits to fill while the pipe is busy. Default 10 ms, 0 to 1 s.
     pub batch_delay: Duration,
-    /// Bytes in flight to a replica at most. Default 16 MiB; at least `batch_bytes`.
+    /// Bytes in flight to a replica at most. Default 4 MiB; at least `batch_bytes`.
     pub window_bytes: u64,
     /// Batches in flight to a replica at most. Default 256, 1 to 65,536.
     pub window_batches: u32,
@@ -151,7 +151,7 @@ pub struct ReplicationConfig {
     /// Bytes of batches that may wait to leave on a link before the next one is sent; control frames wait behind these
     /// at most. Default 64 KiB, 1 KiB to 16 MiB.
     pub link_bulk_bytes: u64,
-    /// Bytes of recent entries kept in memory per space. Default 32 MiB; at least `batch_bytes`.
+    /// Bytes of recent entries kept in memory per space. Default 4 MiB; at least `batch_bytes`.
     pub tail_bytes: u64,
     /// The largest payload. Default 16 MiB, 1 B to 256 MiB.
     pub entry_bytes_max: u64,
@@ -190,11 +190,11 @@ impl ReplicationConfig {
             batch_entries: 100,
             batch_bytes: 1 << 20,
             batch_delay: Duration::from_millis(10),
-            window_bytes: 16 << 20,
+            window_bytes: 4 << 20,
             window_batches: 256,
             retransmit_after: Duration::from_secs(1),
             link_bulk_bytes: 64 << 10,
-            tail_bytes: 32 << 20,
+            tail_bytes: 4 << 20,
             entry_bytes_max: 16 << 20,
             append_entries_max: 65_536,
             append_bytes_max: 64 << 20,
@@ -239,10 +239,10 @@ impl ReplicationConfig {
         within("batch_entries", self.batch_entries, 1, 100_000, "100")?;
         within("batch_bytes", self.batch_bytes, 4 << 10, 64 << 20, "1048576")?;
         within("batch_delay", self.batch_delay, ms(0), ms(1_000), "\"10ms\"")?;
-        within("window_bytes", self.window_bytes, self.batch_bytes, 1 << 32, "16777216")?;
+        within("window_bytes", self.window_bytes, self.batch_bytes, 1 << 32, "4194304")?;
         within("window_batches", self.window_batches, 1, 65_536, "256")?;
         within("retransmit_after", self.retransmit_after, ms(1), ms(60_000), "\"1s\"")?;
-        within("tail_bytes", self.tail_bytes, self.batch_bytes, 1 << 40, "33554432")?;
+        within("tail_bytes", self.tail_bytes, self.batch_bytes, 1 << 40, "4194304")?;
         within("entry_bytes_max", self.entry_bytes_max, 1, 256 << 20, "16777216")?;
         within("append_entries_max", self.append_entries_max, 1, 1 << 24, "65536")?;
         within("append_bytes_max", self.append_bytes_max, self.entry_bytes_max, 1 << 40, "67108864")?;

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use engraft::core::action::TokenState;
 use engraft::core::{Ack, AppendError, Outcome};
-use engraft::types::{Sequence, SpaceName};
+use engraft::types::{Control, Sequence, SpaceName};
 
 use super::cluster::{
     Cluster, N1, N3, PATIENCE, append, caught_up, connected, opened, payloads, request, run, space, status, within,
@@ -83,6 +83,19 @@ fn an_append_to_a_replica_names_the_primary() {
         let [_primary, second, _third] = cluster.start_all().await;
         let outcomes = second.append(vec![request("here?", Ack::Local)]).await;
         assert_eq!(outcomes, [Outcome::Failed(AppendError::NotPrimary { primary: N1 })]);
+    });
+}
+
+#[test]
+fn control_bytes_of_the_librarys_own_are_refused() {
+    run(async {
+        let cluster = Cluster::new();
+        let [primary, _third] = cluster.start_without_n2().await;
+        let mut forged = request("an epoch's start?", Ack::Local);
+        forged.control = Control { kind: 1, ..Control::user() };
+        let outcomes = primary.append(vec![forged]).await;
+        assert_eq!(outcomes, [Outcome::Failed(AppendError::ReservedControl { found: 1 })]);
+        assert_eq!(payloads(&primary).await, [""; 0]);
     });
 }
 

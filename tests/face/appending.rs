@@ -3,7 +3,10 @@
 use core::time::Duration;
 
 use engraft::core::notice::StopReason;
-use engraft::{Ack, AppendError, Engraft, Sequence, SpaceError, SpaceOptions, TokenState, WaitError};
+use engraft::{
+    Ack, AppendError, Engraft, Epoch, PauseError, ReadError, Sequence, SpaceError, SpaceOptions, Token, TokenState,
+    WaitError,
+};
 
 use super::trio::{
     N1, N2, N3, PATIENCE, Trio, alone, first_payloads, linked, orders, payloads, primary, run, space, until, within,
@@ -188,7 +191,7 @@ fn a_stopped_space_says_why() {
         let disk = TestDisk::default();
         let builder = super::trio::alone_builder(&directory).wal(disk.clone()).space(orders());
         let node = builder.start().await.expect("the node starts");
-        space(&node).append("kept").await.expect("appended");
+        let token = space(&node).append("kept").await.expect("appended").token();
         disk.fail_next_sync();
         let lost = space(&node).append("not kept").await;
         assert!(matches!(lost, Err(AppendError::Unknown { .. } | AppendError::Stopped { .. })), "{lost:?}");
@@ -196,6 +199,14 @@ fn a_stopped_space_says_why() {
         let Err(AppendError::Stopped { reason: StopReason::Storage { .. } }) = refused else { panic!("{refused:?}") };
         let report = space(&node).status().await.expect("the node runs");
         assert!(report.reason.contains("sync failed"), "{}", report.reason);
+        let orders = space(&node);
+        for refused in [orders.wait_for(token).await.err(), orders.resolve(token).await.err()] {
+            assert!(matches!(refused, Some(WaitError::Stopped { .. })), "{refused:?}");
+        }
+        for refused in [orders.pause_replica(N2).await, orders.resume_replica(N2).await] {
+            assert!(matches!(refused, Err(PauseError::Stopped { .. })), "{refused:?}");
+        }
+        assert!(matches!(orders.read(Sequence(1), 1).await, Err(ReadError::Stopped { .. })));
     });
 }
 
@@ -215,6 +226,7 @@ fn after_a_shutdown_everything_is_refused_as_such() {
         assert_eq!(orders.resolve(token).await, Err(WaitError::Shutdown));
         assert_eq!(orders.wait_for(token).await, Err(WaitError::Shutdown));
         assert!(orders.subscribe(Sequence::ZERO).next().await.is_none());
+        assert_eq!(orders.read(Sequence(1), 1).await.err(), Some(ReadError::Shutdown));
         assert!(orders.status().await.is_none() && node.status().await.is_none());
         assert_eq!(node.failure(), None);
         within("a second shutdown", node.shutdown()).await;
@@ -252,6 +264,10 @@ fn a_token_of_another_space_or_of_nothing_is_refused() {
         let refused = WaitError::OtherSpace { expected: bills.name().clone(), token };
         assert_eq!(bills.resolve(token).await, Err(refused.clone()));
         assert_eq!(bills.wait_for(token).await, Err(refused));
+        // As it would be had another primary's entry been committed in its place.
+        let replaced = Token { epoch: Epoch::new(0, 1, N2), ..token };
+        assert_eq!(space(&node).wait_for(replaced).await, Err(WaitError::Lost { token: replaced }));
+        assert_eq!(space(&node).resolve(replaced).await, Ok(TokenState::Lost));
         token.sequence = Sequence::ZERO;
         assert_eq!(space(&node).resolve(token).await, Err(WaitError::NamesNothing { token }));
     });

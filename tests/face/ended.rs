@@ -6,7 +6,7 @@ use std::time::Instant;
 use engraft::core::Ack;
 use engraft::driver::{NodeError, StartError};
 use engraft::wal::WalOptions;
-use engraft::{AppendError, BuildError, ReadError, Sequence, SpaceOptions};
+use engraft::{AppendError, BuildError, ReadError, Sequence, SpaceOptions, WaitError};
 
 use super::trio::{PATIENCE, Trio, alone_builder, first_payloads, orders, primary, run, space, until, within};
 use crate::test_disk::TestDisk;
@@ -98,6 +98,23 @@ fn a_disk_that_hangs_holds_up_a_shutdown_no_longer_than_configured_and_is_named(
         })
         .await;
         assert_eq!(first_payloads(&space(&node), 1).await, ["kept"], "what was acknowledged is there");
+    });
+}
+
+#[test]
+fn more_waits_than_may_be_under_way_are_overloaded() {
+    run(async {
+        let trio = Trio::new();
+        let first = trio.start(1).await;
+        // Nobody else is there, so nothing is committed.
+        let token = space(&first).append("alone").await.expect("its own disk suffices").token();
+        let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+        for _ in 0..65_537 {
+            let (orders, told) = (space(&first), told.clone());
+            tokio::spawn(async move { told.send(orders.wait_for(token).timeout(PATIENCE * 2).await) });
+        }
+        let refused = within("a refusal", tells.recv()).await;
+        assert_eq!(refused, Some(Err(WaitError::Overloaded { waiting: 65_536 })));
     });
 }
 

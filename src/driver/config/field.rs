@@ -95,7 +95,7 @@ pub const FIELDS: &[Field] = &[
         "How long a batch waits to fill while the pipe is busy; an idle pipe ships at once.", "\"10ms\"",
         Duration replication.batch_delay),
     field!("replication.window_bytes", "a size of `batch_bytes` to 4GiB", "Bytes in flight to a replica at most.",
-        "\"16MiB\"", Bytes replication.window_bytes),
+        "\"4MiB\"", Bytes replication.window_bytes),
     field!("replication.window_batches", "a whole number of 1 to 65536", "Batches in flight to a replica at most.",
         "256", Count32 replication.window_batches),
     field!("replication.retransmit_after", "a time of 1ms to 1min",
@@ -108,7 +108,7 @@ pub const FIELDS: &[Field] = &[
         Bytes replication.link_bulk_bytes
     ),
     field!("replication.tail_bytes", "a size of `batch_bytes` to 1024GiB",
-        "Bytes of recent entries kept in memory per space.", "\"32MiB\"", Bytes replication.tail_bytes),
+        "Bytes of recent entries kept in memory per space.", "\"4MiB\"", Bytes replication.tail_bytes),
     field!("replication.entry_bytes_max", "a size of 1B to 256MiB", "The largest payload of an entry.", "\"16MiB\"",
         Bytes replication.entry_bytes_max),
     field!("replication.append_entries_max", "a whole number of 1 to 16777216",
