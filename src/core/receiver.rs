@@ -79,7 +79,9 @@ impl Receiver {
         if differs(log, previous.epoch, previous.sequence, previous.chain) {
             return Ok(Placed::Diverged(previous.sequence));
         }
-        let limit = context.config.window_bytes.saturating_mul(UNDURABLE_WINDOWS);
+        // A window has room for the entry that fills it, however large that is.
+        let window = context.config.window_bytes.max(context.config.entry_bytes_max);
+        let limit = window.saturating_mul(UNDURABLE_WINDOWS);
         if log.undurable_bytes() > limit {
             return Err(CloseReason::Unexpected {
                 expected: format!("at most {limit} bytes that are not durable"),

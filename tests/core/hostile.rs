@@ -3,7 +3,8 @@
 use ::core::time::Duration;
 
 use engraft::core::{
-    Ack, AppendError, Command, Event, Outcome, ReplicaStatus, Role, StorageError, StorageErrorKind, StorageOperation,
+    Ack, AppendError, Command, Event, Notice, Outcome, ReplicaStatus, Role, StorageError, StorageErrorKind,
+    StorageOperation,
 };
 use engraft::types::message::{CloseReason, Message, Refusal, RefusalReason};
 use engraft::types::{EpochHistory, LinkId, NodeId, Position, Sequence, Time};
@@ -214,6 +215,26 @@ fn repeated_batches_that_are_not_durable_take_no_more_memory() {
         rig.deliver(batch.clone());
     }
     assert!(size(&rig) < before + 1_000, "{} bytes grew to {}", before, size(&rig));
+}
+
+#[test]
+fn an_entry_larger_than_all_windows_that_waits_for_the_disk_closes_no_link() {
+    let mut rig = Rig::new(|config| (config.batch_bytes, config.window_bytes) = (4 << 10, 4 << 10));
+    rig.run(Duration::from_millis(300));
+    stall(&mut rig, &[N2], true);
+    rig.append(N1, Ack::Local, b"small");
+    rig.append(N1, Ack::Local, &[7; 64 << 10]);
+    rig.settle();
+    // A new link begins with a batch, while the large one still waits.
+    rig.cut.push(N2);
+    rig.run(Duration::from_millis(1_200));
+    rig.cut.clear();
+    rig.run(Duration::from_secs(3));
+    let blamed = |notice: &&Notice| matches!(notice, Notice::LinkClosed { reason: CloseReason::Unexpected { .. }, .. });
+    assert_eq!(rig.nodes[&N2].notices.iter().find(blamed), None);
+    stall(&mut rig, &[N2], false);
+    rig.run(Duration::from_secs(2));
+    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
 }
 
 #[test]
