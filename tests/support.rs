@@ -47,5 +47,7 @@ pub(crate) fn load(entries: u64) -> engraft_sim::scenario::Load {
         ack: engraft_sim::scenario::LoadAck::Local,
         timeout_us: None,
         reads_permille: 0,
+        waits_permille: 0,
+        follows: false,
     }
 }

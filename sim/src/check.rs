@@ -7,7 +7,9 @@ mod claims;
 mod invariant;
 mod log;
 mod opening;
+mod told;
 mod universe;
+mod watch;
 
 use engraft::types::{ClusterId, FsyncMode, NodeId, Sequence, SpaceId, SpaceName, Time};
 
@@ -32,6 +34,8 @@ pub(crate) struct Checks {
     pub(crate) operations: WrittenOperations,
     now: Time,
     changes: Vec<DiskChange>,
+    /// Batches and bytes that may be under way to a replica.
+    window: (u64, u64),
 }
 
 /// What is known of one space from the outside.
@@ -46,6 +50,7 @@ pub(crate) struct SpaceChecks {
     /// By node.
     pub(crate) logs: Vec<DiskLog>,
     views: Vec<claims::View>,
+    watched: watch::Watched,
     /// The highest sequence that was answered to any client.
     pub(crate) answered_max: Sequence,
 }
@@ -55,7 +60,16 @@ impl Checks {
         let cluster = scenario.cluster();
         let nodes = usize::from(scenario.nodes);
         let spaces = scenario.spaces.iter().map(|plan| SpaceChecks::new(plan, cluster, nodes)).collect();
-        Self { spaces, violation: None, operations: WrittenOperations::default(), now: Time::ZERO, changes: Vec::new() }
+        let config = scenario.replication_config(NodeId(0), engraft::types::Incarnation([0; 16]));
+        let window = (u64::from(config.window_batches), config.window_bytes);
+        Self {
+            spaces,
+            violation: None,
+            operations: WrittenOperations::default(),
+            now: Time::ZERO,
+            changes: Vec::new(),
+            window,
+        }
     }
 
     pub(crate) fn at(&mut self, now: Time) {
@@ -75,7 +89,9 @@ impl Checks {
         space: Option<SpaceIndex>,
         what: impl FnOnce() -> String,
     ) {
-        if self.violation.is_none() {
+        let judged = !invariant.needs_a_sound_primary()
+            || space.and_then(|space| self.spaces.get(space)).is_none_or(SpaceChecks::primary_is_sound);
+        if self.violation.is_none() && judged {
             self.violation = Some(Violation {
                 invariant,
                 own: None,
@@ -187,8 +203,23 @@ impl SpaceChecks {
             universe: Universe::default(),
             logs: (0..nodes).map(|_| DiskLog::new(cluster, id)).collect(),
             views: (0..nodes).map(|_| claims::View::default()).collect(),
+            watched: watch::Watched::new(nodes),
             answered_max: Sequence::ZERO,
         }
+    }
+
+    /// Whether the primary's disk still is what it acknowledged. Where it is not, no rule that two nodes keep together
+    /// can hold until there are elections: what each node keeps by itself is judged all the same.
+    pub(crate) fn primary_is_sound(&self) -> bool {
+        let damage = self.logs[self.primary].damage;
+        !damage.anything && !damage.forgot
+    }
+
+    /// What a crash leaves of a node's log at least: its end, and the end before the last sync.
+    pub(crate) fn left(&self, node: NodeIndex, power: bool) -> (Sequence, Sequence) {
+        let log = &self.logs[node];
+        let end = if power { log.durable_end() } else { self.durable(node) };
+        (end, log.durable_before)
     }
 
     pub(crate) const fn majority(&self) -> usize {

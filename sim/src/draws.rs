@@ -32,6 +32,8 @@ pub mod purpose {
     pub const WAL_SYNC: u64 = 0x201;
     /// How long a completion takes to be heard of.
     pub const WAL_COMPLETE: u64 = 0x202;
+    /// Whether a promise is told one step later; subject: the node.
+    pub const VOTE_TOLD: u64 = 0x203;
 
     /// What a crash leaves of a file; subject: the file.
     pub const CRASH_FILE: u64 = 0x210;
@@ -61,6 +63,8 @@ pub mod purpose {
     pub const READ: u64 = 0x302;
     /// How long a client waits; subject: the load.
     pub const CLIENT_WAIT: u64 = 0x303;
+    /// Whether a client waits for its append by the token, and on which node; subject: the load.
+    pub const WAIT_FOR: u64 = 0x304;
 
     /// How long an embedder's engine takes for a step; subject: the node and the space.
     pub const ENGINE_STEP: u64 = 0x310;

@@ -21,13 +21,26 @@ pub(crate) struct Operation {
     /// Its timestamp, by which its entry is known; 0 for a read.
     pub(crate) stamp: u64,
     pub(crate) bytes: usize,
-    /// Whether it reads; `from` is where.
-    pub(crate) reads: bool,
-    pub(crate) from: Sequence,
+    pub(crate) wants: Wants,
     pub(crate) asked: Time,
     /// The highest sequence that was answered before it was asked for.
     pub(crate) floor: Sequence,
     pub(crate) state: OperationState,
+}
+
+/// What an operation asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Append,
+    /// Committed entries from there on.
+    Read {
+        from: Sequence,
+    },
+    /// What became of an append, told at that time of the asked node's clock at the latest.
+    WaitFor {
+        token: Token,
+        deadline: Time,
+    },
 }
 
 /// What became of an operation.

@@ -209,7 +209,6 @@ impl Search<'_> {
             self.halve(|scenario| scenario.faults.get_mut(index).and_then(|fault| fault.for_us.as_mut()), 1_000);
         }
         self.halve(|scenario| Some(&mut scenario.phases.chaos_us), 1_000);
-        self.halve(|scenario| Some(&mut scenario.phases.converge_us), 1_000);
     }
 
     /// Halves a number while the violation stays.

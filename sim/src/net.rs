@@ -9,6 +9,9 @@ use crate::draws::{draw, draw_below, purpose};
 use crate::queue::{NodeIndex, Way};
 use crate::scenario::{FaultKind, NetworkPlan};
 
+/// So many deliveries after an epoch began a frame of the one before comes again: by then its batches have arrived.
+const RECALL_AFTER: u64 = 12;
+
 /// All links, and how each direction between two nodes behaves.
 #[derive(Debug)]
 pub(crate) struct Net {
@@ -31,6 +34,8 @@ pub(crate) struct Link {
 pub(crate) struct End {
     pub(crate) node: NodeIndex,
     pub(crate) life: u32,
+    /// The node's disks up to this life: another number is another memory.
+    pub(crate) disks: u32,
     pub(crate) link: LinkId,
     /// Whether the node's core counts on it.
     pub(crate) up: bool,
@@ -138,6 +143,16 @@ impl Net {
     pub(crate) fn direction_mut(&mut self, from: NodeIndex, to: NodeIndex) -> &mut Direction {
         let place = self.place(from, to);
         &mut self.directions[place]
+    }
+
+    /// What a node sent and is remembered comes again soon, on all its ways: its next epoch is about to begin.
+    pub(crate) fn recall(&mut self, from: NodeIndex) {
+        for to in 0..self.nodes {
+            let stale = &mut self.direction_mut(from, to).stale;
+            if let Some((_, _, due)) = &mut stale.kept {
+                *due = stale.deliveries + RECALL_AFTER;
+            }
+        }
     }
 
     /// Draws how long a message without bytes takes.

@@ -24,6 +24,8 @@ pub struct Report {
     pub digest: u64,
     /// The rare paths that were taken.
     pub marks: Marks,
+    /// How long it took to recover once everything was healed; `None` where the run did not come so far.
+    pub recovery: Option<Recovery>,
     /// The trace, where it was asked for.
     pub lines: Vec<Line>,
     /// The last events, the oldest first, where something is broken.
@@ -47,6 +49,17 @@ pub struct EngineRow {
     pub applied: Sequence,
     /// The digest of its state.
     pub digest: u64,
+}
+
+/// How long a cluster took to recover once everything was healed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// What the backlog takes by itself: a window of it for each round trip.
+    pub backlog_us: u64,
+    /// Until every space that can go on had an append committed.
+    pub committed_us: u64,
+    /// Until every replica had everything; 0 where the run did not come so far.
+    pub converged_us: u64,
 }
 
 /// What a node has of a space at the end.

@@ -18,6 +18,9 @@ pub use knobs::Knobs;
 pub use planted::{Planted, PlantedKind};
 pub use validate::ScenarioError;
 
+/// The largest payload where no knob says otherwise.
+const LARGEST_PAYLOAD: u64 = 16 << 20;
+
 /// The version of the scenario's form that this build writes and reads.
 pub const SCENARIO_VERSION: u16 = 1;
 
@@ -78,6 +81,14 @@ pub struct Phases {
     /// Within which everything must converge once all is healed; 0 leaves the judgement out.
     #[serde(default)]
     pub converge_us: u64,
+    /// Whether everything converges by itself before an append shows that it does: an append would push on what has come
+    /// to a standstill.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub alone: bool,
+    /// Within which every append at Local or Quorum must be answered, whatever goes wrong (L5); 0 leaves the judgement
+    /// out. For scenarios in which nothing goes wrong with the primary and a majority.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub answer_within_us: u64,
 }
 
 /// How links behave when nothing is wrong.
@@ -108,11 +119,14 @@ pub struct DiskPlan {
     pub sync_us: u64,
     /// Until the completion is heard of.
     pub complete_us: u64,
+    /// Whether every other promise is told one step of the storage later than the entries that were written with it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub promises_late: bool,
 }
 
 impl Default for DiskPlan {
     fn default() -> Self {
-        Self { write_us: 20, sync_us: 200, complete_us: 10 }
+        Self { write_us: 20, sync_us: 200, complete_us: 10, promises_late: false }
     }
 }
 
@@ -211,6 +225,22 @@ pub struct Load {
     /// How many of a thousand operations are reads.
     #[serde(default)]
     pub reads_permille: u64,
+    /// How many of a thousand answered appends the client then waits for by their tokens, on any of the voters.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waits_permille: u64,
+    /// Whether it appends nothing and reads everything, from the first committed entry on, each once and in order.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub follows: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 const fn one() -> u64 {
@@ -243,7 +273,14 @@ impl Scenario {
             name: name.to_owned(),
             about: String::new(),
             seed,
-            phases: Phases { chaos_us: 1_000_000, quorum_us: 0, quorum: Vec::new(), converge_us: 10_000_000 },
+            phases: Phases {
+                chaos_us: 1_000_000,
+                quorum_us: 0,
+                quorum: Vec::new(),
+                converge_us: 10_000_000,
+                alone: false,
+                answer_within_us: 0,
+            },
             nodes,
             network: NetworkPlan::default(),
             disk: DiskPlan::default(),
@@ -297,6 +334,12 @@ impl Scenario {
         config.seed = self.seed;
         self.knobs.apply(&mut config);
         config
+    }
+
+    /// The largest payload that an append may have.
+    #[must_use]
+    pub fn largest_payload(&self) -> u64 {
+        self.knobs.entry_bytes_max.unwrap_or(LARGEST_PAYLOAD)
     }
 
     /// When the last phase ends at the latest.

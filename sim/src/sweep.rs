@@ -15,6 +15,9 @@ use crate::trace::Recent;
 /// So many seeds are to take every usual path, and to be as rough as is asked of them; fewer say nothing about it.
 pub const SEEDS_THAT_TELL: u64 = 1_000;
 
+/// Within which 99 of 100 clusters recover once everything is healed, beyond what their backlog takes.
+const RECOVERY_MS_MAX: u64 = 5_000;
+
 /// Which seeds, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepPlan {
@@ -26,6 +29,52 @@ pub struct SweepPlan {
     pub time_max: Option<Duration>,
     /// How many run at once; at least one does.
     pub jobs: usize,
+}
+
+/// How often what took how long, in steps of 10 ms.
+#[derive(Debug, Clone, Default)]
+pub struct Times {
+    steps: Vec<u32>,
+    count: u64,
+}
+
+impl Times {
+    /// The last step stands for everything above.
+    const STEPS: usize = 10_000;
+    const STEP_US: u64 = 10_000;
+
+    fn note(&mut self, us: u64) {
+        if self.steps.is_empty() {
+            self.steps.resize(Self::STEPS, 0);
+        }
+        let step = usize::try_from(us / Self::STEP_US).unwrap_or(usize::MAX).min(Self::STEPS - 1);
+        if let Some(place) = self.steps.get_mut(step) {
+            *place += 1;
+        }
+        self.count += 1;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.steps.resize(self.steps.len().max(other.steps.len()), 0);
+        for (place, count) in self.steps.iter_mut().zip(&other.steps) {
+            *place += count;
+        }
+        self.count += other.count;
+    }
+
+    /// The time in milliseconds within which so many of a thousand were done; 0 where there were none.
+    #[must_use]
+    pub fn within_ms(&self, permille: u64) -> u64 {
+        let wanted = (self.count * permille).div_ceil(1000);
+        let mut seen = 0;
+        for (step, count) in (1_u64..).zip(&self.steps) {
+            seen += u64::from(*count);
+            if seen >= wanted {
+                return step * Self::STEP_US / 1000;
+            }
+        }
+        0
+    }
 }
 
 /// What a sweep has found.
@@ -43,6 +92,10 @@ pub struct Sweep {
     pub seeds_with_loss: u64,
     /// See `seeds_with_loss`.
     pub seeds_with_overlap: u64,
+    /// How long it took after the healing until an append was committed in every space, beyond what the backlog took.
+    pub commits: Times,
+    /// The same until every replica had everything.
+    pub convergences: Times,
     /// The lowest seed that broke something.
     pub violation: Option<(u64, Violation)>,
     /// Its last events.
@@ -119,6 +172,12 @@ impl Sweep {
         let missed = self.marks.missed();
         let mut words: Vec<String> =
             missed.iter().map(|mark| format!("no seed reached {}: {}", mark.name(), mark.words())).collect();
+        for (times, what) in [(&self.commits, "L2: an append committed"), (&self.convergences, "L3: all converged")] {
+            let found = times.within_ms(990);
+            if found > RECOVERY_MS_MAX {
+                words.push(format!("{what} in 99 % of the seeds within {found} ms, expected {RECOVERY_MS_MAX} ms"));
+            }
+        }
         for (count, what) in [
             (self.seeds_with_loss, "lost something unsynced"),
             (self.seeds_with_overlap, "had a fault begin during another one"),
@@ -138,6 +197,12 @@ impl Sweep {
         self.seeds_with_loss += u64::from(report.marks.count(Mark::UnsyncedLost) > 0);
         self.seeds_with_overlap += u64::from(report.marks.count(Mark::FaultDuringFault) > 0);
         self.marks.merge(&report.marks);
+        if let Some(recovery) = report.recovery {
+            self.commits.note(recovery.committed_us.saturating_sub(recovery.backlog_us));
+            if recovery.converged_us > 0 {
+                self.convergences.note(recovery.converged_us.saturating_sub(recovery.backlog_us));
+            }
+        }
         if let Some(violation) = &report.violation {
             self.violation = Some((seed, violation.clone()));
             self.recent.clone_from(&report.recent);
@@ -151,6 +216,8 @@ impl Sweep {
         self.seeds_with_loss += other.seeds_with_loss;
         self.seeds_with_overlap += other.seeds_with_overlap;
         self.marks.merge(&other.marks);
+        self.commits.merge(&other.commits);
+        self.convergences.merge(&other.convergences);
         let lower = match (&self.violation, &other.violation) {
             (Some(own), Some(theirs)) => theirs.0 < own.0,
             (None, Some(_)) => true,

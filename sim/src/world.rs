@@ -26,7 +26,7 @@ use crate::history::Operation;
 use crate::mark::Marks;
 use crate::net::Net;
 use crate::queue::{NodeIndex, Occurrence, Queue, StorageStep};
-use crate::run::{Report, Watch};
+use crate::run::{Recovery, Report, Watch};
 use crate::scenario::{FaultKind, Scenario};
 use crate::storage::Storage;
 use crate::trace::{EventKind, LineKind, Recent, Subject, Trace};
@@ -70,6 +70,9 @@ pub(crate) struct World<'s> {
     healing: bool,
     repeats_completions: bool,
     waiting_bytes_max: u64,
+    recovery: Option<Recovery>,
+    /// The node whose core handled something last.
+    handling: Option<NodeIndex>,
     /// What is wrong with the bytes that a core is handling.
     tampered: Option<&'static str>,
 }
@@ -111,6 +114,10 @@ struct Node {
     /// When its timer fired last, on its own clock, and how often since then.
     woken: Time,
     wakes_now: u32,
+    /// Promises that are durable, of which the core hears with the next step of the storage.
+    untold_votes: Vec<Event>,
+    /// By a planted bug.
+    timer_is_dead: bool,
     /// How often it was started again after the healing.
     mended: u32,
     /// What was durable of each space when the last process ended: the end, and the one before it.
@@ -126,6 +133,8 @@ struct Process {
     /// The step that is planned.
     step: Option<StorageStep>,
     links: BTreeMap<LinkId, u32>,
+    /// Whom it has talked to, and on which of their disks.
+    known: BTreeMap<NodeIndex, u32>,
     accepted: u64,
     /// The earliest wake-up that is planned, in the world's time.
     armed: Time,
@@ -161,6 +170,8 @@ impl<'s> World<'s> {
             healing: false,
             repeats_completions: scenario.faults.iter().any(|fault| fault.kind == FaultKind::StaleCompletion),
             waiting_bytes_max: waiting_bytes_max(scenario, own),
+            recovery: None,
+            handling: None,
             tampered: None,
         };
         for id in scenario.node_ids() {
@@ -243,6 +254,7 @@ impl<'s> World<'s> {
         let at = &mut self.nodes[node];
         let Some(process) = &mut at.process else { return };
         let local = at.clock.local(self.now);
+        self.handling = Some(node);
         if event == Event::TimerFired {
             self.wakes += 1;
         } else {
@@ -272,6 +284,12 @@ impl<'s> World<'s> {
         }
     }
 
+    /// What a node's clock shows, where a process runs there.
+    fn local_time(&self, node: NodeIndex) -> Option<Time> {
+        let at = &self.nodes[node];
+        at.process.as_ref().map(|_| at.clock.local(self.now))
+    }
+
     fn wake(&mut self, node: NodeIndex, life: u32) {
         let at = &mut self.nodes[node];
         let Some(process) = &mut at.process else { return };
@@ -281,7 +299,7 @@ impl<'s> World<'s> {
         process.armed = Time::MAX;
         let local = at.clock.local(self.now);
         let due = process.core.next_wake().is_some_and(|deadline| deadline <= local);
-        if due && !self.bugs.timer_is_forgotten(node) {
+        if due && !self.bugs.timer_is_forgotten(node) && !self.nodes[node].timer_is_dead {
             self.count_wakes(node, local);
             self.handle(node, Event::TimerFired);
         } else if !due {

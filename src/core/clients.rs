@@ -61,10 +61,12 @@ impl ReplicationState {
 
     /// A client wants to know what became of an append, and waits for it until `deadline`.
     pub(super) fn wait_for(&mut self, request: RequestId, token: Token, deadline: Time, context: &mut Context<'_>) {
+        // Who hears that an append is committed may read it here: what is not durable here is not readable yet.
+        let readable = self.readable(ReadUntil::Commit);
         let result = if let Part::Stopped(reason) = &self.part {
             Err(AppendError::Stopped(reason.clone()))
-        } else if token.sequence <= self.commit || deadline <= context.now {
-            context.push(reply(request, token, &self.log, self.commit));
+        } else if token.sequence <= readable || deadline <= context.now {
+            context.push(reply(request, token, &self.log, readable));
             Ok(())
         } else {
             self.waits.insert(request, token, deadline)

@@ -192,6 +192,7 @@ impl ReplicationState {
             Part::Replica(receiver) => {
                 receiver.durable(self.log.durable());
                 receiver.answer(self.space, self.promise_saved, self.commit, self.engine, &self.log, context);
+                self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
             }
             Part::Stopped(_) => return,
         }
@@ -273,7 +274,7 @@ impl ReplicationState {
         if commit > self.commit {
             self.commit = commit;
             context.notify(Notice::Committed { space: self.space, commit });
-            self.waits.answer(&self.log, commit, context);
+            self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
         }
     }
 
@@ -391,7 +392,7 @@ impl ReplicationState {
 
     /// A deadline of the space has come.
     pub(super) fn tick(&mut self, context: &mut Context<'_>) {
-        self.waits.expire(&self.log, self.commit, context);
+        self.waits.expire(&self.log, self.readable(ReadUntil::Commit), context);
         if let Part::Primary(primary) = &mut self.part {
             primary.tick(&self.log, self.commit, context);
         }

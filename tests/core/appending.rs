@@ -238,6 +238,23 @@ fn token_is_resolved_once_it_is_committed_lost_or_late() {
 }
 
 #[test]
+fn token_is_committed_on_a_replica_once_the_entry_can_be_read_there() {
+    let mut rig = Rig::settled();
+    rig.nodes.get_mut(&N3).expect("runs").disk_stalls = true;
+    let request = rig.append(N1, Ack::Quorum, b"a");
+    rig.run(Duration::from_millis(300));
+    assert_eq!(appended(rig.reply(N1, request)), Sequence(2));
+    assert_eq!(rig.status(N3).commit, Sequence(2), "it knows of the commit");
+    let token = Token { space: space(), epoch: rig.status(N1).epoch, sequence: Sequence(2) };
+    let wait = rig.wait_for(N3, token, Duration::from_secs(9));
+    assert_eq!(rig.reply(N3, wait), None, "a read there would not include the entry");
+    rig.nodes.get_mut(&N3).expect("runs").disk_stalls = false;
+    rig.settle();
+    let committed = Outcome::Resolved { token, state: TokenState::Committed };
+    assert_eq!(rig.reply(N3, wait), Some(&committed));
+}
+
+#[test]
 fn engine_that_tells_what_it_applied_is_believed_no_further_than_the_commit() {
     let mut rig = Rig::settled();
     rig.append(N1, Ack::All, b"a");

@@ -146,6 +146,8 @@ pub(super) fn simulation(flaw: Flaw) -> Simulation<Register> {
                 ack: LoadAck::Mixed,
                 timeout_us: None,
                 reads_permille: 0,
+                waits_permille: 0,
+                follows: false,
             });
         })
         .workload(|ask| (1 + ask.draw(0, 100)).to_string())

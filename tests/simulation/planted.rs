@@ -2,9 +2,12 @@
 
 use core::time::Duration;
 
+use engraft::types::NodeId;
 use engraft_sim::minimise::minimise;
-use engraft_sim::scenario::{Planted, PlantedKind};
+use engraft_sim::scenario::{Fault, FaultKind, LoadAck, Planted, PlantedKind};
 use engraft_sim::{Invariant, Scenario, Watch, run};
+
+use crate::support::load;
 
 /// The first of some seeds at which the bug shows, and what it breaks.
 fn found(kind: PlantedKind, seeds: u64) -> Option<(Invariant, Scenario)> {
@@ -48,6 +51,83 @@ planted! {
     believed_stale_completion_breaks_s26: StaleBelieved breaks S26;
     forgotten_timer_breaks_liveness: ForgottenTimer breaks L2 L3 L6 L8;
     forgotten_reply_breaks_l8: ForgottenReply breaks L8 L2;
+    old_incarnation_breaks_s19: OldIncarnation breaks S19;
+    lag_on_another_clock_breaks_lag: LagOnOtherClock breaks Lag;
+    untold_health_breaks_status: HealthUntold breaks Status;
+}
+
+/// What a bug on every node breaks in a scenario that holds without it.
+fn breaks(mut scenario: Scenario, kind: PlantedKind) -> Option<Invariant> {
+    let holds = run(&scenario, Watch::default()).expect("a scenario that can be run");
+    assert_eq!(holds.violation, None, "it holds without the bug");
+    scenario.planted = scenario.node_ids().map(|node| Planted { kind, node }).collect();
+    let report = run(&scenario, Watch::default()).expect("a scenario that can be run");
+    report.violation.map(|violation| violation.invariant)
+}
+
+#[test]
+fn truncated_end_breaks_s8() {
+    let mut scenario = Scenario::quiet("a log is cut while its node runs", 1, 1);
+    scenario.loads.push(load(300));
+    assert_eq!(breaks(scenario, PlantedKind::EndTruncated), Some(Invariant::S8));
+}
+
+#[test]
+fn acks_that_name_too_little_break_l6() {
+    let mut scenario = Scenario::quiet("the last entry is never acknowledged", 2, 3);
+    scenario.phases.converge_us = 2_000_000;
+    scenario.loads.push(load(30));
+    assert_eq!(breaks(scenario, PlantedKind::AckTooLittle), Some(Invariant::L6));
+}
+
+#[test]
+fn acks_that_name_too_little_break_l2_in_a_healed_quorum() {
+    let mut scenario = Scenario::quiet("the last entry is never acknowledged", 3, 3);
+    scenario.phases.quorum_us = 2_000_000;
+    assert_eq!(breaks(scenario, PlantedKind::AckTooLittle), Some(Invariant::L2));
+}
+
+#[test]
+fn room_that_is_not_there_breaks_s23() {
+    let mut scenario = Scenario::quiet("a narrow link", 4, 2);
+    scenario.network.socket_bytes = 4_096;
+    scenario.faults.push(Fault::new(50_000, FaultKind::SlowLink, NodeId(1)).by(20_000).lasting(900_000));
+    let mut large = load(4_000);
+    (large.bytes_min, large.bytes_max, large.burst) = (1_000, 1_000, 100);
+    scenario.loads.push(large);
+    assert_eq!(breaks(scenario, PlantedKind::DrainedTooEarly), Some(Invariant::S23));
+}
+
+/// A space stops on a replica for two and a half minutes, and its primary's breaker opens for longer and longer.
+#[test]
+fn timer_that_dies_with_a_breaker_breaks_l7() {
+    let mut scenario = Scenario::quiet("a replica that refuses for minutes", 5, 3);
+    scenario.phases.chaos_us = 150_000_000;
+    scenario.loads.push(load(300));
+    scenario.faults.push(Fault::new(110_000, FaultKind::SyncFails, NodeId(2)));
+    assert_eq!(breaks(scenario, PlantedKind::TimerDiesWithBreaker), Some(Invariant::L7));
+}
+
+/// One replica is slow in each of several ways; the other two keep up.
+#[test]
+fn waiting_for_the_slowest_breaks_l5() {
+    let slow = |kind| Fault::new(90_000, kind, NodeId(3)).lasting(2_000_000);
+    for (seed, fault) in [
+        (6, slow(FaultKind::SlowDisk).by(1_000)),
+        (7, slow(FaultKind::Delay).with(NodeId(1)).by(300_000)),
+        (8, slow(FaultKind::Pause)),
+        (9, slow(FaultKind::Partition)),
+        (10, slow(FaultKind::Power)),
+    ] {
+        let mut scenario = Scenario::quiet("one replica is slow", seed, 3);
+        scenario.phases.chaos_us = 2_500_000;
+        scenario.phases.answer_within_us = 20_000;
+        let mut quorum = load(1_000);
+        quorum.ack = LoadAck::Quorum;
+        scenario.loads.push(quorum);
+        scenario.faults.push(fault);
+        assert_eq!(breaks(scenario, PlantedKind::AllForQuorum), Some(Invariant::L5), "{fault:?}");
+    }
 }
 
 #[test]

@@ -51,11 +51,46 @@ invariants! {
     S28 "at most one entry per operation in any log",
     L2 "a healed quorum makes progress within seconds",
     L3 "every replica that the primary reaches converges",
+    L5 "a slow replica never delays others' acks while a majority keeps up",
     L6 "catch-up ends",
+    L7 "a breaker half-opens within 60 s",
     L8 "every client operation resolves",
+    Lag "a lag is an age on the primary's own clock",
+    Status "a replica that has everything becomes Healthy",
     Spin "a timer that is due does something when it fires",
+    Assert "no assertion fails, in the core or in the log",
     Halt "no node halts unless it was told to",
     Own "an invariant that the embedder gave",
+}
+
+impl Invariant {
+    /// Whether it is about what several nodes agree on, which one primary decides while there are no elections.
+    pub(crate) const fn needs_a_sound_primary(self) -> bool {
+        match self {
+            Self::S3 | Self::S4 | Self::S6 | Self::S7 | Self::S8 | Self::S10 | Self::S15 | Self::S28 => true,
+            Self::S1
+            | Self::S2
+            | Self::S5
+            | Self::S18
+            | Self::S19
+            | Self::S20
+            | Self::S23
+            | Self::S24
+            | Self::S26
+            | Self::L2
+            | Self::L3
+            | Self::L5
+            | Self::L6
+            | Self::L7
+            | Self::L8
+            | Self::Lag
+            | Self::Status
+            | Self::Spin
+            | Self::Assert
+            | Self::Own
+            | Self::Halt => false,
+        }
+    }
 }
 
 /// What is broken, where and when.

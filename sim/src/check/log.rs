@@ -27,6 +27,8 @@ pub(crate) struct Damage {
     pub(crate) rotten: Option<Sequence>,
     /// Syncs lied, blocks went astray, or the disk is new: anything may be missing.
     pub(crate) anything: bool,
+    /// A power failure took entries that a weak fsync mode had called durable.
+    pub(crate) forgot: bool,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,16 @@ impl DiskLog {
         files
     }
 
+    /// The bytes of all entries above a sequence.
+    pub(crate) fn bytes_above(&self, sequence: Sequence) -> u64 {
+        let above = |segment: &Segment| {
+            let skip = sequence.0.saturating_sub(segment.first.0 - 1);
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            segment.records.iter().skip(skip).map(|record| record.size).sum::<u64>()
+        };
+        self.segments.values().map(above).sum()
+    }
+
     /// The file and the bytes of an entry.
     pub(crate) fn place(&self, sequence: Sequence) -> Option<(FileNumber, u64, u64)> {
         let (first, _) = self.segments.range(..=sequence).next_back()?;
@@ -135,7 +147,9 @@ impl DiskLog {
             return None;
         }
         let segment = self.segments.remove(&first)?;
-        let dropped = dropped(&segment, 0, &segment.records, segment.synced);
+        // A segment behind a hole was never a part of the log.
+        let of_the_log = segment.first <= self.end;
+        let dropped = dropped(&segment, 0, &segment.records, segment.synced).filter(|_| of_the_log);
         self.measure();
         dropped
     }

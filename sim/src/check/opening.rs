@@ -1,7 +1,7 @@
 //! What a crash leaves, and what recovery makes of it.
 
 use engraft::core::SpaceOpened;
-use engraft::types::{Epoch, Sequence, SpaceName};
+use engraft::types::{Epoch, FsyncMode, Sequence, SpaceName};
 
 use super::log::Parsed;
 use super::{Checks, Damage, Invariant, SpaceIndex};
@@ -9,8 +9,11 @@ use crate::disk::SimDisk;
 use crate::queue::NodeIndex;
 
 impl Checks {
-    /// Reads all logs of a node again after its power failed: what is there now is what it has.
-    pub(crate) fn power_failed(&mut self, node: NodeIndex, disk: &SimDisk) {
+    /// Reads all logs of a node again after its power failed: what is there now is what it has. Says whether anything is
+    /// gone that a weak fsync mode had called durable.
+    pub(crate) fn power_failed(&mut self, node: NodeIndex, disk: &SimDisk) -> bool {
+        let mut forgot = false;
+        let ends: Vec<Sequence> = self.spaces.iter().map(|space| space.logs[node].end()).collect();
         for space in &mut self.spaces {
             space.logs[node].clear();
         }
@@ -19,7 +22,7 @@ impl Checks {
                 self.spaces[space].logs[node].add_segment(file, first);
             }
         }
-        for space in 0..self.spaces.len() {
+        for (space, end) in (0..self.spaces.len()).zip(ends) {
             // Segments continue each other's chains, so they are read in order.
             for (_, file) in self.files_of(node, space) {
                 let log = &mut self.spaces[space].logs[node];
@@ -29,13 +32,22 @@ impl Checks {
                     self.survivors_are_known(node, space, first, count);
                 }
             }
-            self.spaces[space].logs[node].all_durable();
+            let at = &mut self.spaces[space];
+            let weak = matches!(at.fsync, FsyncMode::Timer | FsyncMode::None);
+            let log = &mut at.logs[node];
+            log.all_durable();
+            if weak && log.end() < end {
+                log.damage.forgot = true;
+                forgot = true;
+            }
         }
+        forgot
     }
 
     /// Whether anything was done to a node's bytes behind its back.
     pub(crate) fn is_damaged(&self, node: NodeIndex) -> bool {
-        self.spaces.iter().any(|space| space.logs[node].damage != Damage::default())
+        let touched = |damage: Damage| damage.anything || damage.rotten.is_some();
+        self.spaces.iter().any(|space| touched(space.logs[node].damage))
     }
 
     fn files_of(&self, node: NodeIndex, space: SpaceIndex) -> Vec<(Sequence, crate::disk::FileNumber)> {
@@ -56,7 +68,7 @@ impl Checks {
     pub(crate) fn wiped(&mut self, node: NodeIndex) {
         for space in &mut self.spaces {
             space.logs[node].clear();
-            space.logs[node].damage = Damage { rotten: None, anything: true };
+            space.logs[node].damage = Damage { anything: true, ..Damage::default() };
             let view = &mut space.views[node];
             view.exposed = Epoch::ZERO;
             view.wiped = true;
@@ -97,6 +109,7 @@ impl Checks {
     ) {
         let Some(space) = self.space(opened.name.id()) else { return };
         let at = &mut self.spaces[space];
+        at.views[node].saved = opened.promise;
         let log = &at.logs[node];
         let damage = log.damage;
         let exposed = at.views[node].exposed;
@@ -107,6 +120,10 @@ impl Checks {
             format!("comes back with the promise {} after it went by {exposed}", opened.promise)
         });
         if damage.anything {
+            // What it promised may be gone with the rest, and with it the epochs that it will open.
+            let view = &mut self.spaces[space].views[node];
+            view.exposed = opened.promise;
+            view.earlier.clear();
             return;
         }
         match damage.rotten {
@@ -124,7 +141,7 @@ impl Checks {
         }
         self.require(agrees, Invariant::S4, node, space, || format!("opens with {end}, which its bytes do not say"));
         // What opening left is durable, and a rotten end that was cut is gone.
-        self.spaces[space].logs[node].damage = Damage::default();
+        self.spaces[space].logs[node].damage = Damage { forgot: damage.forgot, ..Damage::default() };
     }
 
     /// Recovery could not open a space.

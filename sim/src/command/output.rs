@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use engraft_sim::mark::Mark;
 use engraft_sim::minimise::Minimised;
-use engraft_sim::sweep::Sweep;
+use engraft_sim::sweep::{Sweep, Times};
 use engraft_sim::trace::Line;
 use engraft_sim::{Report, Scenario, Violation, render};
 use serde_json::{Value, json};
@@ -72,6 +72,10 @@ fn seeds_per_second(sweep: &Sweep) -> f64 {
     f64::from(u32::try_from(per_second(sweep.seeds * 10, sweep)).unwrap_or(u32::MAX)) / 10.0
 }
 
+fn percentiles(times: &Times) -> Value {
+    json!({ "p50": times.within_ms(500), "p99": times.within_ms(990), "max": times.within_ms(1000) })
+}
+
 fn missed(sweep: &Sweep) -> Vec<&'static str> {
     sweep.marks.missed().into_iter().map(Mark::name).collect()
 }
@@ -90,6 +94,8 @@ pub(crate) fn sweep(sweep: &Sweep, interrupted: bool) -> Value {
         "marks": marks,
         "seeds_with_unsynced_loss": sweep.seeds_with_loss,
         "seeds_with_overlapping_faults": sweep.seeds_with_overlap,
+        "commit_ms": percentiles(&sweep.commits),
+        "converge_ms": percentiles(&sweep.convergences),
         "seeds_per_sec": seeds_per_second(sweep),
         "events_per_sec": per_second(sweep.events, sweep),
         "next_seed": sweep.next_seed,
@@ -115,6 +121,15 @@ pub(crate) fn sweep_table(sweep: &Sweep) -> String {
         sweep.seeds_with_loss,
         sweep.seeds_with_overlap,
     );
+    for (times, what) in
+        [(&sweep.commits, "an append was committed"), (&sweep.convergences, "every replica had everything")]
+    {
+        let [half, most, worst] = [500, 990, 1000].map(|permille| times.within_ms(permille));
+        let _ = writeln!(
+            text,
+            "after the healing, beyond the backlog, {what} within {half} ms in half of the seeds, {most} ms in 99 %, {worst} ms in all",
+        );
+    }
     let missed = missed(sweep);
     if !missed.is_empty() {
         let _ = writeln!(text, "never reached: {}", missed.join(" "));

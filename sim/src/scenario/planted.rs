@@ -41,6 +41,22 @@ pub enum PlantedKind {
     ForeignPrimary,
     /// A replica's echoes name no commit any more.
     CommitGoesBack,
+    /// A node that lost its memory says that it did not.
+    OldIncarnation,
+    /// The end of a log is zeroed while the node runs.
+    EndTruncated,
+    /// Acks name one entry less than is durable.
+    AckTooLittle,
+    /// Bytes are said to have left that still wait.
+    DrainedTooEarly,
+    /// The timer of a node dies when a breaker opens.
+    TimerDiesWithBreaker,
+    /// Appends at Quorum wait for every voter.
+    AllForQuorum,
+    /// The lag of acks is told on another clock.
+    LagOnOtherClock,
+    /// Nobody hears that a replica is Healthy again.
+    HealthUntold,
 }
 
 /// A bug put in by hand on one node.

@@ -142,6 +142,7 @@ fn loads(scenario: &Scenario) -> Result<(), ScenarioError> {
         expect(load.burst >= 1, &format!("{place}.burst"), "1 or more", load.burst)?;
         expect(load.in_flight >= 1, &format!("{place}.in_flight"), "1 or more", load.in_flight)?;
         expect(load.reads_permille <= 1000, &format!("{place}.reads_permille"), "0 to 1000", load.reads_permille)?;
+        expect(load.waits_permille <= 1000, &format!("{place}.waits_permille"), "0 to 1000", load.waits_permille)?;
     }
     Ok(())
 }
@@ -248,6 +249,8 @@ mod tests {
             ack: LoadAck::Mixed,
             timeout_us: None,
             reads_permille: 0,
+            waits_permille: 0,
+            follows: false,
         });
         scenario
     }

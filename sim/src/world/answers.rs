@@ -1,12 +1,12 @@
 //! Answers to clients, and what is told of a run at its end.
 
-use engraft::core::{AppendError, Outcome};
+use engraft::core::{Ack, AppendError, Outcome};
 use engraft::types::{Epoch, RequestId, Sequence};
 
 use super::World;
 use super::clients::Then;
 use crate::check::{Invariant, node_id};
-use crate::history::OperationState;
+use crate::history::{OperationState, Wants};
 use crate::mark::Mark;
 use crate::queue::NodeIndex;
 use crate::run::{NodeRow, Report};
@@ -44,12 +44,32 @@ impl World<'_> {
         let client = if probes { Subject::Probe } else { Subject::Client(asked.load) };
         if self.trace.is_on() {
             let level = asked.level;
-            let reads = asked.reads;
-            let words = || if reads { format!("reads {outcome}") } else { format!("is told at {level}: {outcome}") };
+            let wants = asked.wants;
+            let words = || match wants {
+                Wants::Append => format!("is told at {level}: {outcome}"),
+                Wants::Read { .. } => format!("reads {outcome}"),
+                Wants::WaitFor { .. } => format!("waited for {outcome}"),
+            };
             self.note(client, LineKind::Client, words);
         }
+        self.came_in_time(node, operation);
         let (state, then) = self.judge(outcome);
+        self.look_after(operation, outcome);
         self.resolve(operation, state, then);
+    }
+
+    /// A slow replica delays no append that does not wait for it.
+    fn came_in_time(&mut self, node: NodeIndex, operation: usize) {
+        let within = self.scenario.phases.answer_within_us;
+        let asked = &self.operations[operation];
+        let waits_for_all = asked.level == Ack::All || asked.wants != Wants::Append;
+        let took = self.now.0 - asked.asked.0;
+        if within > 0 && took > within && !waits_for_all {
+            let (level, space) = (asked.level, asked.space);
+            self.checks.violated(Invariant::L5, Some(node), Some(space), || {
+                format!("an append at {level} was answered after {took} us, and {within} us are enough without the slow ones")
+            });
+        }
     }
 
     fn judge(&mut self, outcome: &Outcome) -> (OperationState, Then) {
@@ -86,9 +106,11 @@ impl World<'_> {
                 self.marks.hit(Mark::AnsweredStopped);
                 Then::AskAgain
             }
-            AppendError::UnknownSpace { .. } | AppendError::TooLarge { .. } | AppendError::ReservedControl { .. } => {
+            AppendError::TooLarge { .. } => {
+                self.marks.hit(Mark::AnsweredTooLarge);
                 Then::GoOn
             }
+            AppendError::UnknownSpace { .. } | AppendError::ReservedControl { .. } => Then::GoOn,
         }
     }
 
@@ -119,6 +141,7 @@ impl World<'_> {
             ended: self.now,
             digest: self.trace.digest(),
             marks: self.marks,
+            recovery: self.recovery,
             nodes,
             clients: self.clients.iter().take(loads).map(|client| client.row).collect(),
             engines,

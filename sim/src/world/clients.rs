@@ -1,14 +1,16 @@
 //! Clients: what they ask for, when, and what they make of the answers.
 
+use core::time::Duration;
+
 use bytes::Bytes;
-use engraft::core::{Ack, Append, Command, Event};
-use engraft::types::{Control, RequestId, Sequence, Time, WalEntryType};
+use engraft::core::{Ack, Append, Command, Event, Outcome, TokenState};
+use engraft::types::{Control, RequestId, Sequence, Time, Token, WalEntryType};
 
 use super::World;
-use crate::check::{SpaceIndex, node_index};
+use crate::check::{Invariant, SpaceIndex, node_index};
 use crate::draws::{draw_below, purpose};
 use crate::embed::Ask;
-use crate::history::{Operation, OperationState};
+use crate::history::{Operation, OperationState, Wants};
 use crate::mark::Mark;
 use crate::queue::{NodeIndex, Occurrence};
 use crate::run::ClientRow;
@@ -19,6 +21,12 @@ const REFUSED_WAIT_US: u64 = 20_000;
 
 /// What a payload begins with that is long enough, so that it is known in a dump.
 const PAYLOAD_WORD: u64 = 0x53_494d << 40;
+/// How long a client waits for a token.
+const WAIT_FOR: Duration = Duration::from_millis(300);
+/// From so many entries on a client that follows is far behind.
+const FAR_BEHIND: u64 = 200;
+/// A client that sends so many at once sends a flood.
+const FLOOD: u64 = 200;
 
 /// A client as it goes along.
 #[derive(Debug)]
@@ -32,6 +40,8 @@ pub(super) struct Client {
     asked: u64,
     waiting: u64,
     planned: bool,
+    /// Where one that follows goes on.
+    cursor: Sequence,
     /// Whether something was refused since the last burst: the next one waits longer.
     refused: bool,
     pub(super) row: ClientRow,
@@ -50,6 +60,7 @@ impl Client {
             asked: 0,
             waiting: 0,
             planned: true,
+            cursor: Sequence(1),
             refused: false,
             row: ClientRow::default(),
         }
@@ -71,6 +82,9 @@ impl World<'_> {
         self.clients[load].planned = false;
         if self.closing_time && load < self.scenario.loads.len() {
             return;
+        }
+        if self.clients[load].load.burst >= FLOOD {
+            self.marks.hit(Mark::Flood);
         }
         for _ in 0..self.clients[load].load.burst {
             let client = &mut self.clients[load];
@@ -105,6 +119,7 @@ impl World<'_> {
         let client = &self.clients[load];
         let (n, subject) = (client.asked, load as u64);
         let reads = draw_below(seed, purpose::READ, subject, n, 1000) < client.load.reads_permille;
+        let follows = client.load.follows;
         let spread = client.load.bytes_max - client.load.bytes_min + 1;
         let bytes = client.load.bytes_min + draw_below(seed, purpose::PAYLOAD_SIZE, subject, n, spread);
         let level = match client.load.ack {
@@ -119,7 +134,15 @@ impl World<'_> {
             },
         };
         let space = &self.checks.spaces[client.space];
-        let from = Sequence(draw_below(seed, purpose::READ, subject ^ 1 << 32, n, space.answered_max.0 + 2));
+        let wants = if follows {
+            Wants::Read { from: client.cursor }
+        } else if reads {
+            Wants::Read {
+                from: Sequence(draw_below(seed, purpose::READ, subject ^ 1 << 32, n, space.answered_max.0 + 2)),
+            }
+        } else {
+            Wants::Append
+        };
         let number = self.operations.len();
         self.operations.push(Operation {
             number,
@@ -128,10 +151,9 @@ impl World<'_> {
             space: client.space,
             node: client.node,
             level,
-            stamp: if reads { 0 } else { self.checks.operations.stamp(self.now) },
+            stamp: if wants == Wants::Append { self.checks.operations.stamp(self.now) } else { 0 },
             bytes: usize::try_from(bytes).unwrap_or(0),
-            reads,
-            from,
+            wants,
             asked: self.now,
             floor: space.answered_max,
             state: OperationState::Waiting,
@@ -153,16 +175,21 @@ impl World<'_> {
         }
         let request = RequestId(operation as u64 + 1);
         let space = self.checks.spaces[asked.space].id;
-        if asked.reads {
-            let command = Command::Read { space, request, from: asked.from, entries_max: 50, bytes_max: 64 << 10 };
-            self.handle(node, Event::Command(command));
-            return;
+        match asked.wants {
+            Wants::Append => {}
+            Wants::Read { from } => {
+                let command = Command::Read { space, request, from, entries_max: 50, bytes_max: 64 << 10 };
+                self.handle(node, Event::Command(command));
+                return;
+            }
+            Wants::WaitFor { token, .. } => {
+                let command = Command::WaitFor { space, request, token, timeout: WAIT_FOR };
+                self.handle(node, Event::Command(command));
+                return;
+            }
         }
-        match asked.bytes {
-            0 => self.marks.hit(Mark::EmptyPayload),
-            bytes if bytes >= 64 << 10 => self.marks.hit(Mark::LargePayload),
-            _ => {}
-        }
+        self.mark_size(asked.bytes);
+        let asked = &self.operations[operation];
         let load = &self.clients[asked.load].load;
         let mut append = Append {
             space,
@@ -193,15 +220,90 @@ impl World<'_> {
         })
     }
 
+    fn mark_size(&mut self, bytes: usize) {
+        let largest = self.scenario.largest_payload();
+        match bytes as u64 {
+            0 => self.marks.hit(Mark::EmptyPayload),
+            bytes if bytes == largest => self.marks.hit(Mark::LargestPayload),
+            bytes if bytes >= 64 << 10 => self.marks.hit(Mark::LargePayload),
+            _ => {}
+        }
+    }
+
+    /// What a client makes of an answer: one that follows goes on behind what it read, others may wait for their append
+    /// on any node.
+    pub(super) fn look_after(&mut self, operation: usize, outcome: &Outcome) {
+        let asked = self.operations[operation].clone();
+        match (asked.wants, outcome) {
+            (Wants::Read { .. }, Outcome::Entries { entries, commit }) if self.clients[asked.load].load.follows => {
+                let client = &mut self.clients[asked.load];
+                client.cursor = Sequence(client.cursor.0 + entries.len() as u64);
+                let behind = commit.next().above(client.cursor);
+                if behind >= FAR_BEHIND {
+                    self.marks.hit(Mark::FollowerFarBehind);
+                } else if behind == 0 && !entries.is_empty() {
+                    self.marks.hit(Mark::FollowerCaughtUp);
+                }
+            }
+            (Wants::Append, Outcome::Appended { token } | Outcome::Unknown { token, .. }) => {
+                let (seed, subject) = (self.scenario.seed, asked.load as u64);
+                let drawn = draw_below(seed, purpose::WAIT_FOR, subject, asked.number as u64, 1000);
+                if drawn < self.clients[asked.load].load.waits_permille {
+                    self.wait_for(&asked, *token);
+                }
+            }
+            (Wants::WaitFor { deadline, .. }, Outcome::Resolved { state, .. }) => {
+                let early = self.local_time(asked.node).is_some_and(|local| local < deadline);
+                if early && *state == TokenState::Pending {
+                    self.checks.violated(Invariant::S15, Some(asked.node), Some(asked.space), || {
+                        format!(
+                            "says that nothing is certain before {deadline} on its clock, up to which a client waits"
+                        )
+                    });
+                }
+                self.marks.hit(match state {
+                    TokenState::Committed => Mark::WaitedForCommit,
+                    TokenState::Lost => Mark::WaitedForLost,
+                    TokenState::Pending => Mark::WaitedInVain,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The client asks one of the voters for what became of its append; that node must then know it.
+    fn wait_for(&mut self, asked: &Operation, token: Token) {
+        let voters = &self.checks.spaces[asked.space].voters;
+        let place = draw_below(
+            self.scenario.seed,
+            purpose::WAIT_FOR,
+            asked.load as u64 | 1 << 32,
+            asked.number as u64,
+            voters.len() as u64,
+        );
+        let Some(node) = usize::try_from(place).ok().and_then(|place| voters.get(place)).copied() else { return };
+        let Some(deadline) = self.local_time(node).map(|local| local + WAIT_FOR) else { return };
+        let number = self.operations.len();
+        let wants = Wants::WaitFor { token, deadline };
+        let state = OperationState::Waiting;
+        self.operations.push(Operation { number, node, wants, state, stamp: 0, asked: self.now, ..asked.clone() });
+        self.clients[asked.load].waiting += 1;
+        // The client is told of its append first: what it asks next travels behind.
+        self.queue.push(self.now, Occurrence::Ask { operation: number });
+    }
+
     /// An operation has its answer.
     pub(super) fn resolve(&mut self, operation: usize, state: OperationState, then: Then) {
         let done = &mut self.operations[operation];
         done.state = state;
-        let (load, reads) = (done.load, done.reads);
+        let (load, wants) = (done.load, done.wants);
         let client = &mut self.clients[load];
         client.waiting -= 1;
+        if let Wants::WaitFor { .. } = wants {
+            return;
+        }
         match state {
-            OperationState::Done if reads => client.row.reads += 1,
+            OperationState::Done if wants != Wants::Append => client.row.reads += 1,
             OperationState::Done => client.row.answered += 1,
             OperationState::Unknown => client.row.unknown += 1,
             OperationState::Failed => client.row.failed += 1,
@@ -244,6 +346,8 @@ impl World<'_> {
             ack: LoadAck::Quorum,
             timeout_us: Some(4_000_000),
             reads_permille: 0,
+            waits_permille: 0,
+            follows: false,
         };
         let index = self.clients.len();
         self.clients.push(Client::new(&load, self.scenario));

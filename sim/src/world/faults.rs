@@ -87,9 +87,7 @@ impl World<'_> {
             }
             FaultKind::SyncFails => self.nodes[node].disk.fail_next_sync(),
             FaultKind::DiskFull => {
-                let disk = &self.nodes[node].disk;
-                disk.fill(Some(disk.bytes_used() + amount));
-                self.nodes[node].full = true;
+                self.fill_disk(node, amount);
                 return true;
             }
             FaultKind::SlowDisk => {
@@ -97,15 +95,13 @@ impl World<'_> {
                 return true;
             }
             FaultKind::LyingSync => {
+                self.marks.hit(Mark::SyncLied);
                 self.nodes[node].disk.set_lying(true);
                 self.checks.untrusted(node);
                 return true;
             }
             FaultKind::Rot => self.rot(index, node),
-            FaultKind::Misdirect => {
-                self.nodes[node].disk.misdirect_next_write();
-                self.checks.untrusted(node);
-            }
+            FaultKind::Misdirect => self.misdirect(node),
             FaultKind::StaleCompletion => self.repeat_completion(node),
             FaultKind::PauseReplica => {
                 self.marks.hit(Mark::ReplicaPaused);
@@ -115,6 +111,20 @@ impl World<'_> {
             FaultKind::OpenEpoch => self.open_epochs(node),
         }
         false
+    }
+
+    fn fill_disk(&mut self, node: NodeIndex, room: u64) {
+        let disk = &self.nodes[node].disk;
+        disk.fill(Some(disk.bytes_used() + room));
+        self.nodes[node].full = true;
+    }
+
+    fn misdirect(&mut self, node: NodeIndex) {
+        if self.checks.spaces.iter().any(|space| space.primary == node) {
+            self.marks.hit(Mark::PrimaryMisdirected);
+        }
+        self.nodes[node].disk.misdirect_next_write();
+        self.checks.untrusted(node);
     }
 
     fn end(&mut self, fault: &Fault) {
@@ -309,6 +319,7 @@ impl World<'_> {
     }
 
     fn open_epochs(&mut self, node: NodeIndex) {
+        self.net.recall(node);
         for space in 0..self.checks.spaces.len() {
             let at = &self.checks.spaces[space];
             if at.primary == node && self.nodes[node].process.is_some() {
@@ -343,8 +354,11 @@ impl World<'_> {
 
     /// Whether a node is expected to be of no more use to a space.
     pub(super) fn is_lost(&self, node: NodeIndex, space: SpaceIndex) -> bool {
-        let damage = self.checks.spaces[space].logs[node].damage;
-        self.nodes[node].wiped || damage.anything || damage.rotten.is_some()
+        let at = &self.checks.spaces[space];
+        let damage = at.logs[node].damage;
+        // A replica gets again what it forgot; a primary has nobody to get it from.
+        let forgot = damage.forgot && node == at.primary;
+        self.nodes[node].wiped || damage.anything || damage.rotten.is_some() || forgot
     }
 
     /// Whether a space can go on: its primary is sound, and a majority is.

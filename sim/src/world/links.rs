@@ -15,9 +15,12 @@ use crate::trace::{LineKind, Subject};
 impl World<'_> {
     pub(super) fn dial(&mut self, node: NodeIndex, link: LinkId, peer: NodeIndex) {
         let index = u32::try_from(self.net.links.len()).unwrap_or(u32::MAX);
-        let end = |node, life, link| End { node, life, link, up: false, silent: false };
+        let end = |node, life, disks, link| End { node, life, disks, link, up: false, silent: false };
         self.net.links.push(Link {
-            ends: [end(node, self.nodes[node].life, link), end(peer, 0, LinkId::accepted(0))],
+            ends: [
+                end(node, self.nodes[node].life, self.nodes[node].disks, link),
+                end(peer, 0, 0, LinkId::accepted(0)),
+            ],
             ways: [Stream::default(), Stream::default()],
         });
         if let Some(process) = &mut self.nodes[node].process {
@@ -37,7 +40,7 @@ impl World<'_> {
             self.marks.hit(Mark::DialHeardNothing);
             return;
         }
-        let life = self.nodes[to].life;
+        let (life, disks) = (self.nodes[to].life, self.nodes[to].disks);
         let silent = self.nodes[to].silent;
         let back = self.net.dial_latency(to, from);
         let at = self.later(back);
@@ -54,7 +57,7 @@ impl World<'_> {
         let accepted = LinkId::accepted(process.accepted);
         process.links.insert(accepted, link);
         let there = &mut self.net.links[link as usize];
-        there.ends[1] = End { node: to, life, link: accepted, up: true, silent: false };
+        there.ends[1] = End { node: to, life, disks, link: accepted, up: true, silent: false };
         // What the acceptor says arrives behind the answer to the dial.
         there.ways[Way::Back.index()].not_before = at;
         self.queue.push(at, Occurrence::DialAnswered { link, accepted: true });
@@ -98,7 +101,7 @@ impl World<'_> {
     }
 
     /// The link of that number, and the direction in which the node sends on it.
-    fn find(&self, node: NodeIndex, link: LinkId) -> Option<(u32, Way)> {
+    pub(super) fn find(&self, node: NodeIndex, link: LinkId) -> Option<(u32, Way)> {
         let index = *self.nodes[node].process.as_ref()?.links.get(&link)?;
         let way = if link.is_accepted() { Way::Back } else { Way::Out };
         Some((index, way))
@@ -157,6 +160,13 @@ impl World<'_> {
             return;
         }
         self.marks.hit(Mark::BackPressure);
+        let sender = self.net.route(link, way).0;
+        let drained = if self.bugs.drains_too_early(sender) {
+            self.queue.push(self.now, Occurrence::Drained { link, way, bytes: drained });
+            0
+        } else {
+            drained
+        };
         let stream = &mut self.net.links[link as usize].ways[way.index()];
         stream.waiting_bytes += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
         stream.waiting.push_back((bytes, drained, what));

@@ -54,6 +54,8 @@ impl Node {
             syncs_failed: 0,
             woken: Time::ZERO,
             wakes_now: 0,
+            untold_votes: Vec::new(),
+            timer_is_dead: false,
             mended: 0,
             left: vec![(Sequence::ZERO, Sequence::ZERO); scenario.spaces.len()],
         }
@@ -72,6 +74,7 @@ impl World<'_> {
         at.clock = Clock::new(self.now, Time(at.offset_us), at.clock.drift_ppm());
         self.bugs.before_opening(node, &at.disk);
         self.answer_with_resets(node);
+        self.net.recall(node);
         let at = &mut self.nodes[node];
         let syncs_failed = at.disk.syncs_failed();
         at.syncs_failed = syncs_failed;
@@ -112,6 +115,7 @@ impl World<'_> {
             engines: Vec::new(),
             step: None,
             links: BTreeMap::new(),
+            known: BTreeMap::new(),
             accepted: 0,
             armed: Time::MAX,
             told_to_stop: false,
@@ -119,6 +123,9 @@ impl World<'_> {
         });
         self.checks.process_begins(node);
         self.open_engines(node);
+        if let Some(local) = self.local_time(node) {
+            self.checks.watch_begins(node, local);
+        }
         let excused = self.nodes[node].full || self.nodes[node].disk.syncs_failed() > syncs_failed;
         for event in opened.events {
             self.space_opened(node, event, excused);
@@ -183,6 +190,13 @@ impl World<'_> {
         if at.life != life || process.step != Some(step) {
             return;
         }
+        let untold = core::mem::take(&mut at.untold_votes);
+        if !untold.is_empty() {
+            for event in untold {
+                self.deliver_completion(node, event);
+            }
+            return self.storage_step(node, life, step);
+        }
         let next = match step {
             StorageStep::Write => {
                 process.wal.write();
@@ -190,6 +204,7 @@ impl World<'_> {
             }
             StorageStep::Sync => {
                 process.wal.sync();
+                self.bugs.after_writing(node, &at.disk);
                 Some(StorageStep::Complete)
             }
             StorageStep::Idle => {
@@ -221,6 +236,15 @@ impl World<'_> {
 
     fn storage_completed(&mut self, node: NodeIndex, completed: &mut Vec<Event>) {
         for mut event in completed.drain(..) {
+            // Promises need not be told with the entries of the same step: nothing may count on it.
+            let at = &mut self.nodes[node];
+            if self.scenario.disk.promises_late
+                && matches!(event, Event::VoteSaved { .. })
+                && draw_below(self.scenario.seed, purpose::VOTE_TOLD, node as u64, at.steps, 2) == 0
+            {
+                at.untold_votes.push(event);
+                continue;
+            }
             self.bugs.before_completed(node, &mut event);
             self.deliver_completion(node, event);
         }
@@ -247,7 +271,7 @@ impl World<'_> {
 
     /// The process dies at once; with `power` the machine goes too.
     pub(super) fn die(&mut self, node: NodeIndex, power: bool) {
-        let Some(process) = self.end_process(node) else { return };
+        let Some(process) = self.end_process(node, power) else { return };
         match process.step {
             Some(StorageStep::Sync) => self.marks.hit(Mark::CrashBetweenWriteAndSync),
             Some(StorageStep::Complete) => self.marks.hit(Mark::CrashBetweenSyncAndCompletion),
@@ -270,7 +294,9 @@ impl World<'_> {
                 self.marks.hit(Mark::UnsyncedLost);
             }
             at.disk.crash(at.crashes);
-            self.checks.power_failed(node, &at.disk);
+            if self.checks.power_failed(node, &at.disk) {
+                self.marks.hit(Mark::AcknowledgedLost);
+            }
         } else {
             at.disk.kill();
         }
@@ -278,15 +304,16 @@ impl World<'_> {
     }
 
     /// Takes the process away, notes what its disk had durable, and leaves its clients without an answer.
-    fn end_process(&mut self, node: NodeIndex) -> Option<Process> {
+    fn end_process(&mut self, node: NodeIndex, power: bool) -> Option<Process> {
         let process = self.nodes[node].process.take()?;
         let at = &mut self.nodes[node];
         self.checks.disk_changed(node, &at.disk);
         for (left, space) in at.left.iter_mut().zip(&self.checks.spaces) {
-            *left = (space.durable(node), space.logs[node].durable_before);
+            *left = space.left(node, power);
         }
         at.completions.clear();
         at.old_completion = None;
+        at.untold_votes.clear();
         at.life += 1;
         at.pause = None;
         at.held.clear();
@@ -296,7 +323,7 @@ impl World<'_> {
 
     /// The core has halted: the storage finishes, the links end.
     pub(super) fn stop_in_order(&mut self, node: NodeIndex) {
-        let Some(mut process) = self.end_process(node) else { return };
+        let Some(mut process) = self.end_process(node, false) else { return };
         while process.wal.has_work() {
             process.wal.write();
             process.wal.sync();
@@ -310,7 +337,7 @@ impl World<'_> {
         let at = &mut self.nodes[node];
         self.checks.disk_changed(node, &at.disk);
         for (left, space) in at.left.iter_mut().zip(&self.checks.spaces) {
-            *left = (space.durable(node), space.logs[node].durable_before);
+            *left = space.left(node, false);
         }
         at.silent = false;
         at.disk.kill();
@@ -321,6 +348,9 @@ impl World<'_> {
     /// The node loses everything and will come back as new.
     pub(super) fn wipe(&mut self, node: NodeIndex) {
         self.die(node, true);
+        if self.checks.spaces.iter().any(|space| space.primary == node) {
+            self.marks.hit(Mark::PrimaryWiped);
+        }
         let at = &mut self.nodes[node];
         at.disk.wipe();
         at.disk.keep_changes();

@@ -8,7 +8,7 @@ use engraft::types::{LinkId, NodeId};
 use super::World;
 use crate::check::{Invariant, node_id, node_index};
 use crate::mark::Mark;
-use crate::queue::NodeIndex;
+use crate::queue::{NodeIndex, Way};
 use crate::trace::{LineKind, Subject};
 
 impl World<'_> {
@@ -29,7 +29,7 @@ impl World<'_> {
     fn carry_out_one(&mut self, node: NodeIndex, action: Action) {
         self.judge_tampered(node, &action);
         match action {
-            Action::Send { message, .. } => self.send(node, message),
+            Action::Send { link, message } => self.send(node, link, message),
             Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => {
                 self.order_storage(node, action)
             }
@@ -57,9 +57,16 @@ impl World<'_> {
         self.note(Subject::Node(node_id(node)), kind, text);
     }
 
-    fn send(&mut self, node: NodeIndex, mut message: Message) {
+    fn send(&mut self, node: NodeIndex, link: LinkId, mut message: Message) {
         self.bugs.before_sending(node, &mut message);
         self.checks.message_sent(node, &message);
+        if let Some((index, way)) = self.find(node, link) {
+            let (_, peer) = self.net.route(index, way);
+            self.speaks_to(node, index, way, &message);
+            if let Message::Batch(batch) = &message {
+                self.checks.batch_leaves(node, peer, index, batch);
+            }
+        }
         if let Message::Refusal(refusal) = &message {
             match &refusal.reason {
                 RefusalReason::Gap => self.marks.hit(Mark::RefusedGap),
@@ -73,6 +80,29 @@ impl World<'_> {
         }
         let size = engraft::wire::encode(&message, &mut self.outgoing);
         self.frames.push(u32::try_from(size).unwrap_or(u32::MAX));
+    }
+
+    /// A node goes on talking only to who it has known since it began: not to one that lost its memory since (S19).
+    fn speaks_to(&mut self, node: NodeIndex, link: u32, way: Way, message: &Message) {
+        match message {
+            // What is said before it is known who is there, and the last word.
+            Message::Hello(_) | Message::Goodbye(_) => return,
+            Message::Welcome(_)
+            | Message::SpaceHello(_)
+            | Message::Batch(_)
+            | Message::Ack(_)
+            | Message::Refusal(_)
+            | Message::Heartbeat(_)
+            | Message::Echo(_) => {}
+        }
+        let end = self.net.links[link as usize].ends[way.other().index()];
+        let Some(process) = &mut self.nodes[node].process else { return };
+        let known = *process.known.entry(end.node).or_insert(end.disks);
+        if known != end.disks {
+            self.checks.violated(Invariant::S19, Some(node), None, || {
+                format!("says {} to {}, which lost its memory since", message.name(), node_id(end.node))
+            });
+        }
     }
 
     fn order_storage(&mut self, node: NodeIndex, mut action: Action) {
@@ -93,6 +123,13 @@ impl World<'_> {
     }
 
     fn notice(&mut self, node: NodeIndex, notice: &Notice) {
+        if let Some(local) = self.local_time(node) {
+            if !self.bugs.any() {
+                self.checks.noticed(node, notice, local);
+            } else if let Some(told) = self.bugs.before_telling(node, notice) {
+                self.checks.noticed(node, &told, local);
+            }
+        }
         let kind = match notice {
             Notice::RoleChanged { space, role, epoch } => {
                 self.checks.role_changed(node, *space, *role, *epoch);
@@ -127,6 +164,7 @@ impl World<'_> {
                 LineKind::Link
             }
             Notice::BreakerOpened { .. } => {
+                self.nodes[node].timer_is_dead |= self.bugs.timer_dies_with_breaker(node);
                 self.marks.hit(Mark::BreakerOpened);
                 LineKind::Milestone
             }
@@ -179,6 +217,12 @@ impl World<'_> {
         let repeatable = matches!(event, Event::WalAppended { .. } | Event::VoteSaved { .. });
         if repeatable && self.keeps_completions() {
             self.nodes[node].old_completion = Some(event.clone());
+        }
+        if let Event::VoteSaved { space, promise } = &event {
+            self.checks.promise_saved(node, *space, *promise);
+        }
+        if let (Event::WalAppended { space, sequence, .. }, Some(local)) = (&event, self.local_time(node)) {
+            self.checks.primary_durable(node, *space, *sequence, local);
         }
         self.handle(node, event);
     }

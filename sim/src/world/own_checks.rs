@@ -105,7 +105,10 @@ impl World<'_> {
     /// Those that hold once all have converged.
     pub(super) fn own_invariants_at_end(&mut self) {
         let own = self.own;
-        self.judge_own(&own.at_end, None);
+        // Where no space can go on, nothing has come to an end that could be judged.
+        if (0..self.checks.spaces.len()).any(|space| self.is_live(space)) {
+            self.judge_own(&own.at_end, None);
+        }
     }
 
     fn judge_own(&mut self, invariants: &[(String, Holds)], place: Option<(NodeIndex, SpaceIndex)>) {

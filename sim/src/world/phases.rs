@@ -1,27 +1,56 @@
 //! Chaos, then a connected quorum healed, then everything healed and converging.
 
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
 use engraft::core::Event;
 use engraft::driver::wal_worker::WalRequest;
-use engraft::types::{ReadId, Sequence, Time};
+use engraft::types::{Incarnation, ReadId, Sequence, Time};
 
 use super::World;
-use crate::check::{Invariant, SpaceIndex, node_index};
+use crate::check::{Invariant, SpaceIndex, node_id, node_index};
 use crate::disk::SimDisk;
 use crate::draws::{draw_below, purpose};
 use crate::history::OperationState;
+use crate::mark::Mark;
 use crate::queue::NodeIndex;
+use crate::run::Recovery;
 use crate::storage::{self, DiskPlace};
 
+/// From so many spaces on a node has many.
+const MANY_SPACES: usize = 32;
 /// Between two looks at whether all have converged.
 const LOOK_US: u64 = 20_000;
+/// Between two looks at what must not last, while things go wrong.
+const LOOK_IN_CHAOS_US: u64 = 1_000_000;
+/// A replica that has everything is Healthy after that long: a better status has to hold for a second, step by step.
+const HEALTHY_WITHIN_US: u64 = 8_000_000;
 /// How often a node is started again whose storage fails after all was healed.
 const MENDED_MAX: u32 = 5;
 
 impl World<'_> {
+    /// Goes through all phases. An assertion that fails on the way is a violation like any other.
     pub(super) fn phases(&mut self) {
+        // What a panic leaves behind is looked at for the report and never goes on.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.go_through_phases()));
+        if let Err(panic) = ended {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned()));
+            let node = self.handling;
+            self.checks.violated(Invariant::Assert, node, None, || words.unwrap_or_else(|| "a panic".to_owned()));
+        }
+    }
+
+    fn go_through_phases(&mut self) {
+        if self.checks.spaces.len() >= MANY_SPACES {
+            self.marks.hit(Mark::ManySpaces);
+        }
         let phases = &self.scenario.phases;
-        if !self.advance(Time(phases.chaos_us)) {
-            return;
+        while self.now.0 < phases.chaos_us {
+            if !self.advance(Time(self.now.0 + LOOK_IN_CHAOS_US).min(Time(phases.chaos_us))) {
+                return;
+            }
+            self.look_at_breakers();
         }
         if phases.quorum_us > 0 && !self.quorum_phase(phases.quorum_us) {
             return;
@@ -91,6 +120,36 @@ impl World<'_> {
         true
     }
 
+    fn look_at_breakers(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].pause.is_none()
+                && let Some(local) = self.local_time(node)
+            {
+                self.checks.breakers_half_open(node, local);
+            }
+        }
+    }
+
+    /// Waits until every replica of a live space that has everything is Healthy.
+    fn statuses_improve(&mut self, live: &[SpaceIndex]) -> bool {
+        let deadline = Time(self.now.0 + HEALTHY_WITHIN_US);
+        loop {
+            let unwell = live.iter().find_map(|space| {
+                let (replica, status) = self.checks.unhealthy(*space)?;
+                (!self.is_lost(replica, *space)).then_some((*space, replica, status))
+            });
+            let Some((space, replica, status)) = unwell else { return true };
+            if self.now >= deadline {
+                let words = || format!("{} is {status:?} and has had everything for long", node_id(replica));
+                self.checks.violated(Invariant::Status, Some(replica), Some(space), words);
+                return false;
+            }
+            if !self.advance(Time(self.now.0 + LOOK_US)) {
+                return false;
+            }
+        }
+    }
+
     fn choose_quorum(&self) -> Vec<NodeIndex> {
         if !self.scenario.phases.quorum.is_empty() {
             return self.scenario.phases.quorum.iter().map(|node| node_index(*node)).collect();
@@ -148,13 +207,20 @@ impl World<'_> {
         }
         self.closing_time = true;
         let live: Vec<SpaceIndex> = (0..self.checks.spaces.len()).filter(|space| self.is_live(*space)).collect();
-        let probes: Vec<usize> = live.iter().map(|space| self.probe(*space)).collect();
+        let alone = self.scenario.phases.alone;
+        let mut probes: Vec<usize> = Vec::new();
+        if !alone {
+            probes.extend(live.iter().map(|space| self.probe(*space)));
+        }
+        let healed = self.now;
+        let backlog_us = live.iter().map(|space| self.backlog_us(*space)).sum();
         let mut deadline = Time(self.now.0 + converge_us);
         let mut progress = 0;
         while self.now < deadline {
             if !self.advance(Time(self.now.0 + LOOK_US).min(deadline)) {
                 return false;
             }
+            self.look_at_breakers();
             // A storage that was about to fail when all was healed is started again as well.
             for node in 0..self.nodes.len() {
                 self.mend_failed(node);
@@ -165,10 +231,20 @@ impl World<'_> {
                 progress = moved;
                 deadline = Time(self.now.0 + converge_us);
             }
-            let probed = probes.iter().all(|probe| self.clients[*probe].row.answered > 0);
+            if alone && probes.is_empty() && self.straggler(&live).is_none() {
+                probes.extend(live.iter().map(|space| self.probe(*space)));
+            }
+            let probed = probes.len() == live.len() && probes.iter().all(|probe| self.clients[*probe].row.answered > 0);
+            let took_us = self.now.0 - healed.0;
+            if probed && !live.is_empty() {
+                self.recovery.get_or_insert(Recovery { backlog_us, committed_us: took_us, converged_us: 0 });
+            }
             if probed && self.nothing_waits() && self.straggler(&live).is_none() {
                 self.note_phase("converged".to_owned());
-                return true;
+                if let Some(recovery) = &mut self.recovery {
+                    recovery.converged_us = took_us;
+                }
+                return self.statuses_improve(&live);
             }
         }
         self.judge_deadline(&live, &probes, converge_us);
@@ -192,12 +268,30 @@ impl World<'_> {
         }
     }
 
-    /// A number that rises while logs grow and commits move on.
+    /// How long the backlog of a space takes at most: what the slowest replica lacks, a window for each round trip, on
+    /// disks and links as they are when nothing is wrong.
+    fn backlog_us(&self, space: SpaceIndex) -> u64 {
+        let at = &self.checks.spaces[space];
+        let primary = &at.logs[at.primary];
+        let ends = at.voters.iter().filter(|voter| !self.is_lost(**voter, space)).map(|voter| at.logs[*voter].end());
+        let lacks = primary.end().above(ends.min().unwrap_or(primary.end()));
+        let bytes = primary.bytes_above(Sequence(primary.end().0 - lacks));
+        let config = self.scenario.replication_config(node_id(at.primary), Incarnation([0; 16]));
+        let (network, disk) = (&self.scenario.network, &self.scenario.disk);
+        let batches_of_entries = lacks.div_ceil(u64::from(config.batch_entries));
+        let batches = batches_of_entries.max(bytes.div_ceil(config.batch_bytes));
+        let in_flight = network.socket_bytes.min(config.window_bytes);
+        let rounds = batches.div_ceil(u64::from(config.window_batches)).max(bytes.div_ceil(in_flight));
+        let round_trip = 2 * network.latency_max_us + 2 * (disk.write_us + disk.sync_us + disk.complete_us);
+        // Logs that are synced write by write take a sync for each batch.
+        let syncs = batches * (disk.write_us + disk.sync_us + disk.complete_us);
+        rounds * round_trip + syncs
+    }
+
+    /// A number that rises while replicas get on. A primary's own log does not count: clients that ask again and again
+    /// make it grow for ever.
     fn progress(&self) -> u64 {
-        let of_space = |space: &crate::check::SpaceChecks| {
-            space.universe.committed().0 + space.logs.iter().map(|log| log.end().0).sum::<u64>()
-        };
-        self.checks.spaces.iter().map(of_space).sum::<u64>() + self.applied()
+        (0..self.checks.spaces.len()).map(|space| self.replicated(space)).sum::<u64>() + self.applied()
     }
 
     /// A number that rises while a space's replicas get on.

@@ -2,11 +2,14 @@
 
 use alloc::collections::BTreeMap;
 
+use std::io::IoSlice;
+
 use bytes::{Bytes, BytesMut};
-use engraft::core::{Action, Append, Event};
+use engraft::core::{Action, Append, Event, Notice, ReplicaStatus};
 use engraft::types::entry::{HeaderFields, chain};
 use engraft::types::message::Message;
 use engraft::types::{Entry, Epoch, Sequence, SpaceId, WalEntryHeader};
+use engraft::wal::{Access, Disk, DiskFile};
 
 use crate::check::node_index;
 use crate::disk::SimDisk;
@@ -62,6 +65,42 @@ impl PlantedBugs {
         self.has(PlantedKind::StaleBelieved, node)
     }
 
+    pub(super) fn drains_too_early(&self, node: NodeIndex) -> bool {
+        self.has(PlantedKind::DrainedTooEarly, node)
+    }
+
+    pub(super) fn timer_dies_with_breaker(&self, node: NodeIndex) -> bool {
+        self.has(PlantedKind::TimerDiesWithBreaker, node)
+    }
+
+    /// The notice as others get it; none where it is kept from them.
+    pub(super) fn before_telling(&self, node: NodeIndex, notice: &Notice) -> Option<Notice> {
+        let mut notice = notice.clone();
+        if let Notice::ReplicaAcked { lag_us, .. } = &mut notice
+            && self.has(PlantedKind::LagOnOtherClock, node)
+        {
+            *lag_us += 3_600_000_000;
+        }
+        let healthy = matches!(&notice, Notice::ReplicaStatusChanged { to: ReplicaStatus::Healthy, .. });
+        (!healthy || !self.has(PlantedKind::HealthUntold, node)).then_some(notice)
+    }
+
+    /// Zeroes the end of a log, as a truncation would.
+    pub(super) fn after_writing(&self, node: NodeIndex, disk: &SimDisk) {
+        if !self.has(PlantedKind::EndTruncated, node) {
+            return;
+        }
+        for (path, bytes) in disk.files() {
+            let is_log = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("wal-"));
+            let Some(last) = bytes.iter().rposition(|byte| *byte != 0).filter(|last| *last > 4_000) else { continue };
+            if is_log && let Ok(file) = disk.open(&path, Access::ReadWrite) {
+                let from = last as u64 - 3_000;
+                // The next check sees it: that it was written is all that counts.
+                let _ = file.write_at(&[IoSlice::new(&[0; 3_001])], from);
+            }
+        }
+    }
+
     pub(super) fn before_sending(&self, node: NodeIndex, message: &mut Message) {
         if !self.any() {
             return;
@@ -70,6 +109,30 @@ impl PlantedBugs {
             && self.has(PlantedKind::AckTooFar, node)
         {
             ack.durable = ack.durable.next();
+        }
+        if let Message::Ack(ack) = message
+            && self.has(PlantedKind::AckTooLittle, node)
+        {
+            ack.durable = ack.durable.previous();
+            ack.applied = ack.applied.min(ack.durable);
+            ack.commit = ack.commit.min(ack.durable);
+        }
+        let incarnation = match message {
+            Message::Hello(hello) => Some(&mut hello.incarnation),
+            Message::Welcome(welcome) => Some(&mut welcome.incarnation),
+            Message::Goodbye(_)
+            | Message::SpaceHello(_)
+            | Message::Batch(_)
+            | Message::Ack(_)
+            | Message::Refusal(_)
+            | Message::Heartbeat(_)
+            | Message::Echo(_) => None,
+        };
+        if let Some(incarnation) = incarnation
+            && self.has(PlantedKind::OldIncarnation, node)
+        {
+            // The number of the node's disks stands there.
+            incarnation.0[..4].copy_from_slice(&1_u32.to_le_bytes());
         }
         if let Message::Batch(batch) = message {
             if self.has(PlantedKind::CommitTooHigh, node) {
@@ -154,6 +217,9 @@ impl PlantedBugs {
     pub(super) fn before_asking(&self, node: NodeIndex, append: &mut Append) -> Option<Append> {
         if self.has(PlantedKind::AnswerTooEarly, node) {
             append.ack = Some(engraft::core::Ack::Local);
+        }
+        if self.has(PlantedKind::AllForQuorum, node) && append.ack == Some(engraft::core::Ack::Quorum) {
+            append.ack = Some(engraft::core::Ack::All);
         }
         self.has(PlantedKind::DuplicateApply, node).then(|| append.clone())
     }

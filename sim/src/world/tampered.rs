@@ -11,8 +11,11 @@ use crate::net::{End, Piece};
 use crate::queue::{NodeIndex, Way};
 use crate::trace::{LineKind, Subject};
 
-/// So many deliveries of the same direction at most come before a remembered one comes again.
-const STALE_AFTER_MAX: u64 = 200;
+/// So many deliveries of the same direction at most come before a remembered one comes again soon, or late.
+const STALE_SOON_MAX: u64 = 40;
+const STALE_LATE_MAX: u64 = 400;
+/// Shorter deliveries are heartbeats and acks alone, and seldom remembered: there are so many of them.
+const SHORT_BYTES: usize = 90;
 
 impl World<'_> {
     /// Gives bytes to a core. What it orders while they are a copy, corrupt, or from the past, is judged.
@@ -36,15 +39,22 @@ impl World<'_> {
         let seed = self.scenario.seed;
         let life = self.nodes[to].life;
         let stale = &mut self.net.direction_mut(from, to).stale;
-        if stale.share == 0 {
+        if self.healing {
+            stale.kept = None;
+        }
+        if stale.share == 0 && stale.kept.is_none() {
             return;
         }
         stale.deliveries += 1;
         let subject = (from as u64) << 16 | to as u64;
         let n = stale.deliveries;
         match stale.kept.take() {
+            None if bytes.len() < SHORT_BYTES && !n.is_multiple_of(8) => {}
             None if draw_below(seed, purpose::FRAME_STALE, subject, n, 1000) < stale.share => {
-                let after = draw_below(seed, purpose::FRAME_STALE, subject | 1 << 32, n, STALE_AFTER_MAX);
+                // Soon, while the receiver is where it was, or late, when it has moved on to another epoch.
+                let late = draw_below(seed, purpose::FRAME_STALE, subject | 1 << 33, n, 2) == 0;
+                let most = if late { STALE_LATE_MAX } else { STALE_SOON_MAX };
+                let after = draw_below(seed, purpose::FRAME_STALE, subject | 1 << 32, n, most);
                 stale.kept = Some((bytes, life, n + 1 + after));
             }
             None => {}

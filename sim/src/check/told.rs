@@ -1,0 +1,133 @@
+//! What clients are told, judged against the bytes on the disks.
+
+use engraft::core::{Ack, Outcome, TokenState};
+use engraft::types::{Entry, Sequence, Token};
+
+use super::{Checks, Damage, Invariant, SpaceIndex, node_id, node_index};
+use crate::history::{Operation, OperationState, Wants};
+use crate::queue::NodeIndex;
+
+impl Checks {
+    /// A client is answered.
+    pub(crate) fn replied(&mut self, node: NodeIndex, operation: &Operation, outcome: &Outcome) {
+        let space = operation.space;
+        match outcome {
+            Outcome::Appended { token } => {
+                self.token_tells_the_truth(node, operation, *token);
+                let level = operation.level;
+                self.level_holds(node, space, level, *token);
+                let at = &mut self.spaces[space];
+                at.answered_max = at.answered_max.max(token.sequence);
+            }
+            Outcome::Unknown { token, acked_by } => {
+                self.token_tells_the_truth(node, operation, *token);
+                for holder in acked_by {
+                    let at = &self.spaces[space];
+                    let holder = node_index(*holder);
+                    let holds = at.durable(holder) >= token.sequence || at.logs[holder].damage != Damage::default();
+                    self.require(holds, Invariant::S15, node, space, || {
+                        format!("says that {} has {} durable", node_id(holder), token.sequence)
+                    });
+                }
+            }
+            Outcome::Failed(_) => {
+                let written = self.operations.failed(operation.stamp);
+                self.require(written.is_none(), Invariant::S15, node, space, || {
+                    format!("answers as failed what stands at {:?}", written.map(|token| token.sequence))
+                });
+            }
+            Outcome::Resolved { token, state } => self.resolved(node, operation, *token, *state),
+            Outcome::Entries { entries, commit } => self.read_is_committed(node, operation, entries, *commit),
+        }
+    }
+
+    fn token_tells_the_truth(&mut self, node: NodeIndex, operation: &Operation, token: Token) {
+        let space = operation.space;
+        let written = self.operations.find(operation.stamp);
+        let truth = written.is_none_or(|written| written == token);
+        self.require(truth, Invariant::S15, node, space, || {
+            format!("answers {} for what stands at {:?}", token.sequence, written.map(|token| token.sequence))
+        });
+        let floor = operation.floor;
+        self.require(token.sequence > floor, Invariant::S15, node, space, || {
+            format!("answers {} for an append that was asked for after {floor} was answered", token.sequence)
+        });
+    }
+
+    fn level_holds(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
+        let at = &self.spaces[space];
+        let sequence = token.sequence;
+        let record = at.logs[node].record(sequence);
+        let own = record.is_some_and(|record| record.epoch == token.epoch) && at.durable(node) >= sequence;
+        let lying = at.logs[node].damage.anything;
+        let failed = at.views[node].storage_failed;
+        let (holders, voters) = (at.holders(node, sequence), at.voters.len());
+        let needed = match level {
+            Ack::Local => 1,
+            Ack::Quorum => at.majority(),
+            Ack::All => voters,
+        };
+        self.require((own && !failed) || lying, Invariant::S5, node, space, || {
+            format!("answers {} without having it durable", token.sequence)
+        });
+        self.require(holders >= needed || level == Ack::Local, Invariant::S6, node, space, || {
+            format!("answers {sequence} at {level}, and {holders} of {voters} voters have it durable")
+        });
+    }
+
+    /// What a node says of a token is what the bytes say: committed is durable on a majority and in this node's log, lost
+    /// is where another entry was committed.
+    fn resolved(&mut self, node: NodeIndex, operation: &Operation, token: Token, state: TokenState) {
+        let space = operation.space;
+        let Wants::WaitFor { token: asked, .. } = operation.wants else { return };
+        let at = &self.spaces[space];
+        let committed = at.universe.committed();
+        let own = at.logs[node].record(token.sequence).map(|record| record.epoch);
+        let (holds, words) = match state {
+            TokenState::Committed => (token.sequence <= committed && own == Some(token.epoch), "committed"),
+            TokenState::Lost => (token.sequence <= committed && own != Some(token.epoch), "lost"),
+            TokenState::Pending => (true, "pending"),
+        };
+        self.require(holds && token == asked, Invariant::S15, node, space, || {
+            format!(
+                "says that {}{} is {words}, and has {own:?} there with {committed} committed",
+                token.epoch, token.sequence
+            )
+        });
+    }
+
+    fn read_is_committed(&mut self, node: NodeIndex, operation: &Operation, entries: &[Entry], commit: Sequence) {
+        let space = operation.space;
+        let Wants::Read { from } = operation.wants else { return };
+        let mut expected = from.max(Sequence(1));
+        for entry in entries {
+            let position = entry.position();
+            let at = &self.spaces[space];
+            let known = at.universe.known(position.epoch, position.sequence);
+            let right = known
+                .is_some_and(|known| known.chain == position.chain && known.header_crc == entry.header.header_crc());
+            let committed = at.universe.committed();
+            self.require(position.sequence == expected && right, Invariant::S15, node, space, || {
+                format!("reads {position} where {expected} was asked for")
+            });
+            self.require(position.sequence <= committed.max(commit), Invariant::S7, node, space, || {
+                format!("gives out {position}, and {committed} is committed")
+            });
+            expected = expected.next();
+        }
+        let committed = self.spaces[space].universe.committed();
+        self.require(commit <= committed, Invariant::S7, node, space, || {
+            format!("reads with commit {commit}, and {committed} is committed")
+        });
+    }
+
+    /// Every operation must be answered by now.
+    pub(crate) fn all_resolved(&mut self, operations: &[Operation]) {
+        let open = operations.iter().filter(|operation| operation.state == OperationState::Waiting).count();
+        if let Some(first) = operations.iter().find(|operation| operation.state == OperationState::Waiting) {
+            self.violated(Invariant::L8, Some(first.node), Some(first.space), || {
+                format!("{open} operations were never answered, the first asked at {}", first.asked)
+            });
+        }
+    }
+}
