@@ -175,7 +175,9 @@ fn what_was_sent_and_not_answered_is_never_sent_again() {
     });
     let output = append(&address, b"a\nb\n", &["--json"]);
     assert_eq!(code(&output), Some(1), "{}", stderr(&output));
-    assert_eq!(lines(&output).iter().map(|line| line["outcome"].clone()).collect::<Vec<_>>(), ["unknown", "unknown"]);
+    // The second was sent with the first, or is not sent at all.
+    let told = lines(&output);
+    assert!(!told.is_empty() && told.iter().all(|line| line["outcome"] == "unknown"), "{told:?}");
     assert!(stderr(&output).contains("lines from 1 on may be in the log or not"), "{}", stderr(&output));
     let listener = connections.join().expect("it ends");
     assert!(listener.accept().is_err(), "a second connection was made");
