@@ -32,10 +32,17 @@ pub struct SweepPlan {
 }
 
 /// How often what took how long, in steps of 10 ms.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Times {
     steps: Vec<u32>,
     count: u64,
+}
+
+impl Default for Times {
+    /// All of its memory is there from the first seed on.
+    fn default() -> Self {
+        Self { steps: vec![0; Self::STEPS], count: 0 }
+    }
 }
 
 impl Times {
@@ -44,9 +51,6 @@ impl Times {
     const STEP_US: u64 = 10_000;
 
     fn note(&mut self, us: u64) {
-        if self.steps.is_empty() {
-            self.steps.resize(Self::STEPS, 0);
-        }
         let step = usize::try_from(us / Self::STEP_US).unwrap_or(usize::MAX).min(Self::STEPS - 1);
         if let Some(place) = self.steps.get_mut(step) {
             *place += 1;
@@ -55,7 +59,6 @@ impl Times {
     }
 
     fn merge(&mut self, other: &Self) {
-        self.steps.resize(self.steps.len().max(other.steps.len()), 0);
         for (place, count) in self.steps.iter_mut().zip(&other.steps) {
             *place += count;
         }
