@@ -29,6 +29,9 @@ pub(crate) struct Damage {
     pub(crate) anything: bool,
     /// A power failure took entries that a weak fsync mode had called durable.
     pub(crate) forgot: bool,
+    /// The power failed under a weak fsync mode and recovery has not opened the log yet: it may cut, from a hole on, what
+    /// the checks still read behind it.
+    pub(crate) unopened: bool,
 }
 
 #[derive(Debug)]

@@ -36,6 +36,7 @@ impl Checks {
             let weak = matches!(at.fsync, FsyncMode::Timer | FsyncMode::None);
             let log = &mut at.logs[node];
             log.all_durable();
+            log.damage.unopened = weak;
             if weak && log.end() < end {
                 log.damage.forgot = true;
                 forgot = true;
