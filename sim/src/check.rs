@@ -228,9 +228,14 @@ impl SpaceChecks {
 
     /// How far a node's log is durable in the sense of the space's fsync mode.
     pub(crate) fn durable(&self, node: NodeIndex) -> Sequence {
+        if self.is_weak() { self.logs[node].end() } else { self.logs[node].durable_end() }
+    }
+
+    /// Whether the space's fsync mode acknowledges what is not synced.
+    pub(crate) const fn is_weak(&self) -> bool {
         match self.fsync {
-            FsyncMode::PerWrite | FsyncMode::PerBatch => self.logs[node].durable_end(),
-            FsyncMode::Timer | FsyncMode::None => self.logs[node].end(),
+            FsyncMode::PerWrite | FsyncMode::PerBatch => false,
+            FsyncMode::Timer | FsyncMode::None => true,
         }
     }
 

@@ -104,13 +104,12 @@ impl Checks {
         let Some(dropped) = dropped else { return };
         let at = &self.spaces[space];
         let damage = at.logs[node].damage;
-        let Some(durable_last) = dropped.durable_last else { return };
-        if damage.anything || damage.rotten.is_some_and(|rotten| rotten <= durable_last) {
+        let Some(durable_last) = dropped.durable_last else {
+            // A weak mode had acknowledged it all the same.
+            self.spaces[space].logs[node].damage.forgot |= self.spaces[space].is_weak();
             return;
-        }
-        if damage.unopened {
-            // Under a weak mode nothing that was not synced is promised to outlive the power.
-            self.spaces[space].logs[node].damage.forgot = true;
+        };
+        if damage.anything || damage.rotten.is_some_and(|rotten| rotten <= durable_last) {
             return;
         }
         let committed = at.universe.committed();

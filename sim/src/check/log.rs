@@ -29,9 +29,6 @@ pub(crate) struct Damage {
     pub(crate) anything: bool,
     /// A power failure took entries that a weak fsync mode had called durable.
     pub(crate) forgot: bool,
-    /// The power failed under a weak fsync mode and recovery has not opened the log yet: it may cut, from a hole on, what
-    /// the checks still read behind it.
-    pub(crate) unopened: bool,
 }
 
 #[derive(Debug)]
@@ -225,7 +222,7 @@ impl DiskLog {
         self.measure();
     }
 
-    /// Begins anew: the segments are read again after a crash, and what is there is durable.
+    /// Begins anew: the segments are read again after a crash.
     pub(crate) fn clear(&mut self) {
         self.files.clear();
         self.segments.clear();
@@ -233,9 +230,12 @@ impl DiskLog {
         self.durable = Sequence::ZERO;
     }
 
-    pub(crate) fn all_durable(&mut self) {
+    /// After a power failure: what stands on the disk has its name, and is durable up to `synced`, which was so before. What
+    /// is left above that is recovery's to keep or to cut, and durable once it is synced.
+    pub(crate) fn left_by_power(&mut self, synced: Sequence) {
         for segment in self.segments.values_mut() {
-            segment.synced = segment.records.len();
+            let synced = synced.next().0.saturating_sub(segment.first.0);
+            segment.synced = usize::try_from(synced).unwrap_or(usize::MAX).min(segment.records.len());
             segment.named = true;
         }
         let before = self.durable_before;

@@ -1,7 +1,7 @@
 //! What a crash leaves, and what recovery makes of it.
 
 use engraft::core::SpaceOpened;
-use engraft::types::{Epoch, FsyncMode, Sequence, SpaceName};
+use engraft::types::{Epoch, Sequence, SpaceName};
 
 use super::log::Parsed;
 use super::{Checks, Damage, Invariant, SpaceIndex};
@@ -13,7 +13,8 @@ impl Checks {
     /// gone that a weak fsync mode had called durable.
     pub(crate) fn power_failed(&mut self, node: NodeIndex, disk: &SimDisk) -> bool {
         let mut forgot = false;
-        let ends: Vec<Sequence> = self.spaces.iter().map(|space| space.logs[node].end()).collect();
+        let ends: Vec<_> =
+            self.spaces.iter().map(|space| (space.logs[node].end(), space.logs[node].durable_end())).collect();
         for space in &mut self.spaces {
             space.logs[node].clear();
         }
@@ -22,7 +23,7 @@ impl Checks {
                 self.spaces[space].logs[node].add_segment(file, first);
             }
         }
-        for (space, end) in (0..self.spaces.len()).zip(ends) {
+        for (space, (end, synced)) in (0..self.spaces.len()).zip(ends) {
             // Segments continue each other's chains, so they are read in order.
             for (_, file) in self.files_of(node, space) {
                 let log = &mut self.spaces[space].logs[node];
@@ -33,10 +34,9 @@ impl Checks {
                 }
             }
             let at = &mut self.spaces[space];
-            let weak = matches!(at.fsync, FsyncMode::Timer | FsyncMode::None);
+            let weak = at.is_weak();
             let log = &mut at.logs[node];
-            log.all_durable();
-            log.damage.unopened = weak;
+            log.left_by_power(synced);
             if weak && log.end() < end {
                 log.damage.forgot = true;
                 forgot = true;
