@@ -1,4 +1,4 @@
-//! The file system, on which a test may hold every sync, or let the next one of a log fail.
+//! The file system, on which a test may hold every sync, let the next one of a log fail, or deny the files of a name.
 
 use alloc::sync::Arc;
 use std::io::{self, IoSlice};
@@ -10,6 +10,7 @@ use engraft::wal::{Access, Disk, DiskEntry, DiskFile, StdDisk};
 #[derive(Clone, Default)]
 pub(crate) struct TestDisk {
     gate: Arc<(Mutex<Gate>, Condvar)>,
+    denied: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -27,6 +28,11 @@ enum Fault {
 }
 
 impl TestDisk {
+    /// Nobody may open the files of this name: what a user without rights meets, whoever runs the test.
+    pub(crate) fn denying(name: &'static str) -> Self {
+        Self { denied: Some(name), ..Self::default() }
+    }
+
     /// Holds every sync from now on, or lets all go.
     pub(crate) fn hold(&self, held: bool) {
         self.gate.0.lock().expect("nobody panics with it").held = held;
@@ -56,6 +62,9 @@ impl Disk for TestDisk {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<TestFile> {
+        if self.denied.is_some_and(|name| path.ends_with(name)) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let of_a_log = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("wal-"));
         Ok(TestFile { file: StdDisk.open(path, access)?, of_a_log, disk: self.clone() })
     }

@@ -3,7 +3,6 @@
 mod attack;
 mod bad_input;
 mod crash;
-mod denied_disk;
 mod engram;
 mod engram_files;
 mod engram_order;

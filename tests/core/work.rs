@@ -19,6 +19,21 @@ fn append_undelivered(rig: &mut Rig) {
     while rig.disk_step(N1) {}
 }
 
+/// n2 is away with an empty log but for the epoch's first entry, and what it missed is more than memory holds.
+fn n2_missed_more_than_the_tail() -> (Rig, Vec<Entry>, Epoch) {
+    let mut rig = Rig::new(|config| {
+        config.batch_bytes = 4 << 10;
+        config.tail_bytes = 4 << 10;
+    });
+    rig.run(Duration::from_millis(300));
+    let (log, promise) = rig.kill(N2);
+    for _ in 0..200 {
+        rig.append(N1, Ack::Quorum, b"more than the tail holds: sixty-four bytes of header, and these");
+    }
+    rig.settle();
+    (rig, log, promise)
+}
+
 #[test]
 fn refusals_of_what_was_sent_before_a_rewind_send_nothing_again() {
     let mut rig = Rig::new(|config| config.batch_entries = 1);
@@ -64,16 +79,7 @@ fn a_refusal_that_an_ack_has_overtaken_sends_nothing_again() {
 
 #[test]
 fn a_read_that_was_ordered_for_another_place_is_thrown_away_and_the_right_one_follows_at_once() {
-    let mut rig = Rig::new(|config| {
-        config.batch_bytes = 4 << 10;
-        config.tail_bytes = 4 << 10;
-    });
-    rig.run(Duration::from_millis(300));
-    let (log, promise) = rig.kill(N2);
-    for _ in 0..200 {
-        rig.append(N1, Ack::Quorum, b"more than the tail holds: sixty-four bytes of header, and these");
-    }
-    rig.settle();
+    let (mut rig, log, promise) = n2_missed_more_than_the_tail();
     // It comes back with the first entry; before the disk has read what follows, it comes back with a hundred.
     rig.nodes.get_mut(&N1).expect("runs").disk_stalls = true;
     let reads = rig.nodes[&N1].reads;
@@ -99,16 +105,7 @@ fn a_read_that_was_ordered_for_another_place_is_thrown_away_and_the_right_one_fo
 
 #[test]
 fn a_read_that_nobody_ordered_is_thrown_away_though_another_is_under_way() {
-    let mut rig = Rig::new(|config| {
-        config.batch_bytes = 4 << 10;
-        config.tail_bytes = 4 << 10;
-    });
-    rig.run(Duration::from_millis(300));
-    let (log, promise) = rig.kill(N2);
-    for _ in 0..200 {
-        rig.append(N1, Ack::Quorum, b"more than the tail holds: sixty-four bytes of header, and these");
-    }
-    rig.settle();
+    let (mut rig, log, promise) = n2_missed_more_than_the_tail();
     rig.nodes.get_mut(&N1).expect("runs").disk_stalls = true;
     rig.start(N2, log, promise);
     rig.run(Duration::from_secs(1));

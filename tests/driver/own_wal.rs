@@ -52,6 +52,21 @@ async fn start_n1(cluster: &Cluster, link: &Arc<EngineLink>) -> (NodeHandle, Wal
     (node, own)
 }
 
+/// n1 over the engine's log, from which it has taken three entries, and n2.
+async fn three_taken(
+    cluster: &Cluster,
+    directory: &Path,
+    link: &Arc<EngineLink>,
+) -> (Engine, NodeHandle, (NodeHandle, WalShipper)) {
+    let mut engine = Engine::open(directory);
+    let n2 = cluster.start(N2).await;
+    let (n1, own) = start_n1(cluster, link).await;
+    for payload in ["a", "b", "c"] {
+        own.append_entry(engine.append(1, payload)).await.expect("taken");
+    }
+    (engine, n2, (n1, own))
+}
+
 #[test]
 fn replicas_have_what_the_engine_wrote_whoever_was_away() {
     run(async {
@@ -107,12 +122,7 @@ fn a_replaced_file_is_taken_anew_in_a_new_epoch_while_the_node_runs() {
         let (cluster, place) = (Cluster::new(), tempfile::tempdir().expect("made"));
         let directory = place.path().join("engine");
         let link = link(&directory);
-        let mut engine = Engine::open(&directory);
-        let n2 = cluster.start(N2).await;
-        let (n1, own) = start_n1(&cluster, &link).await;
-        for payload in ["a", "b", "c"] {
-            own.append_entry(engine.append(1, payload)).await.expect("taken");
-        }
+        let (engine, n2, (n1, own)) = three_taken(&cluster, &directory, &link).await;
         until("the three on the replica", async || entries(&n2).await.len() == 3).await;
         let before = n1.status().await.expect("it runs").spaces[0].epoch;
         engine.compact(&[(1, "a"), (1, "c")]);
@@ -144,12 +154,7 @@ fn a_replaced_file_is_noticed_and_taken_anew_in_a_new_epoch() {
         let (cluster, place) = (Cluster::new(), tempfile::tempdir().expect("made"));
         let directory = place.path().join("engine");
         let link = link(&directory);
-        let mut engine = Engine::open(&directory);
-        let n2 = cluster.start(N2).await;
-        let (n1, own) = start_n1(&cluster, &link).await;
-        for payload in ["a", "b", "c"] {
-            own.append_entry(engine.append(1, payload)).await.expect("taken");
-        }
+        let (mut engine, n2, (n1, own)) = three_taken(&cluster, &directory, &link).await;
         engine.compact(&[(1, "a"), (1, "c")]);
         // The engine's writer still has the old file, which has no name any more.
         let lost = engine.append(1, "written to no file");

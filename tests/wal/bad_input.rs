@@ -9,7 +9,8 @@ use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
 use engraft::types::{ClusterId, Entry, FsyncMode, NodeId, WriteId};
 use engraft::wal::{StdDisk, StorageOpenError, WalError, verify};
 
-use super::denied_disk::DeniedDisk;
+use crate::test_disk::TestDisk;
+
 use super::support::{
     append, beginning, end_of, entries_after, epoch, fresh_disk, open, options, read_all, run, same, space,
 };
@@ -123,7 +124,7 @@ fn a_file_instead_of_the_directory_is_refused() {
 fn no_permission_is_said_with_the_files_name() {
     let (_directory, options) = stopped();
     let before = tree(&options.directory.join("spaces"));
-    let disk = DeniedDisk("wal-0000000000000001.log");
+    let disk = TestDisk::denying("wal-0000000000000001.log");
     let (_, opened) = open(disk.clone(), &options);
     let Some(Event::SpaceOpenFailed { error, .. }) = opened.events.first() else { panic!("{opened:?}") };
     for word in ["cannot open", "wal-0000000000000001.log", "ermission"] {
