@@ -126,7 +126,8 @@ pub struct ClientLimits {
     pub body_timeout: Duration,
     /// Entries in the answer to one read at most. Default 10,000, 1 to 1,000,000.
     pub read_entries_max: u32,
-    /// Bytes of entries in the answer to one read at most. Default 8 MiB, 1 KiB to 1 GiB.
+    /// Bytes of entries in the answer to one read at most; a window of the replication (`window_bytes`) bounds it, too.
+    /// Default 4 MiB, 1 KiB to 1 GiB.
     pub read_bytes_max: u64,
     /// How long a stopping node waits for the requests that it has taken. Default 5 s, 0 to 1 h.
     pub drain_timeout: Duration,
@@ -143,7 +144,7 @@ impl Default for ClientLimits {
             bodies_bytes_max: 256 << 20,
             body_timeout: Duration::from_secs(30),
             read_entries_max: 10_000,
-            read_bytes_max: 8 << 20,
+            read_bytes_max: 4 << 20,
             drain_timeout: Duration::from_secs(5),
         }
     }
