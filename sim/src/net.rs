@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 
 use bytes::Bytes;
-use engraft::types::{LinkId, Time};
+use engraft::types::{LinkId, Sequence, SpaceId, Time};
 
 use crate::draws::{draw, draw_below, purpose};
 use crate::queue::{NodeIndex, Way};
@@ -105,8 +105,19 @@ pub(crate) struct Direction {
 pub(crate) struct Stale {
     pub(crate) share: u64,
     pub(crate) deliveries: u64,
-    /// Bytes that were delivered, to which life of the receiver, and the delivery behind which they come again.
-    pub(crate) kept: Option<(Bytes, u32, u64)>,
+    pub(crate) kept: Option<Kept>,
+}
+
+/// A delivery that comes once more.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) bytes: Bytes,
+    /// The life of the receiver that got it first.
+    pub(crate) life: u32,
+    /// The delivery behind which it comes again.
+    pub(crate) due: u64,
+    /// Up to where its first time made the receiver write.
+    pub(crate) ordered: Vec<(SpaceId, Sequence)>,
 }
 
 /// What became of the frames that were sent together.
@@ -149,8 +160,8 @@ impl Net {
     pub(crate) fn recall(&mut self, from: NodeIndex) {
         for to in 0..self.nodes {
             let stale = &mut self.direction_mut(from, to).stale;
-            if let Some((_, _, due)) = &mut stale.kept {
-                *due = stale.deliveries + RECALL_AFTER;
+            if let Some(kept) = &mut stale.kept {
+                kept.due = stale.deliveries + RECALL_AFTER;
             }
         }
     }

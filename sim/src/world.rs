@@ -12,6 +12,8 @@ mod phases;
 mod planted;
 mod tampered;
 
+use tampered::Delivery;
+
 use engraft::core::{Actions, Event, ReplicationCoordinator};
 use engraft::types::{Incarnation, LinkId, NodeId, Sequence, Time};
 use engraft::wire::WriteBuffer;
@@ -73,8 +75,8 @@ pub(crate) struct World<'s> {
     recovery: Option<Recovery>,
     /// The node whose core handled something last.
     handling: Option<NodeIndex>,
-    /// What is wrong with the bytes that a core is handling.
-    tampered: Option<&'static str>,
+    /// How the bytes came that a core is handling.
+    delivery: Delivery,
 }
 
 /// A machine with a disk, and the process on it.
@@ -172,7 +174,7 @@ impl<'s> World<'s> {
             waiting_bytes_max: waiting_bytes_max(scenario, own),
             recovery: None,
             handling: None,
-            tampered: None,
+            delivery: Delivery::Other,
         };
         for id in scenario.node_ids() {
             world.nodes.push(Node::new(id, scenario));

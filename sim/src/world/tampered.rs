@@ -1,13 +1,15 @@
-//! Frames that come twice, late, or with a turned bit: they change no log, no promise and no commit (S18).
+//! Frames that come twice, late, or with a turned bit: they change no log, no promise and no commit (S18), save that one
+//! that was refused when it came first may be accepted late.
 
 use bytes::Bytes;
 use engraft::core::{Action, Event, Notice};
+use engraft::types::{Sequence, SpaceId};
 
 use super::World;
 use crate::check::{Invariant, SpaceIndex, node_id};
 use crate::draws::{draw_below, purpose};
 use crate::mark::Mark;
-use crate::net::{End, Piece};
+use crate::net::{End, Kept, Piece};
 use crate::queue::{NodeIndex, Way};
 use crate::trace::{LineKind, Subject};
 
@@ -17,24 +19,41 @@ const STALE_LATE_MAX: u64 = 400;
 /// Shorter deliveries are heartbeats and acks alone, and seldom remembered: there are so many of them.
 const SHORT_BYTES: usize = 90;
 
+/// Up to where a core ordered entries of a space to be written.
+type Ordered = Vec<(SpaceId, Sequence)>;
+
+/// How the bytes came that a core is handling.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// There are none, or only a part of a frame.
+    Other,
+    /// As they were sent, for the first time. What they make the core write is remembered.
+    First(Ordered),
+    /// Doubled or corrupt, which is how.
+    Tampered(&'static str),
+    /// From the past; their first time made the core write that.
+    Stale(Ordered),
+}
+
 impl World<'_> {
     /// Gives bytes to a core. What it orders while they are a copy, corrupt, or from the past, is judged.
     pub(super) fn deliver_bytes(&mut self, link: u32, way: Way, end: &End, bytes: Bytes, what: Piece) {
-        self.tampered = match what {
-            Piece::Copy => Some("came twice"),
-            Piece::Corrupt(_) => Some("was corrupt"),
-            Piece::Frames | Piece::Part => None,
+        self.delivery = match what {
+            Piece::Copy => Delivery::Tampered("came twice"),
+            Piece::Corrupt(_) => Delivery::Tampered("was corrupt"),
+            Piece::Frames => Delivery::First(Ordered::new()),
+            Piece::Part => Delivery::Other,
         };
         let again = (what == Piece::Frames).then(|| bytes.clone());
         self.handle(end.node, Event::BytesReceived { link: end.link, bytes });
-        self.tampered = None;
-        if let Some(bytes) = again {
-            self.bring_again(link, way, end, bytes);
+        let delivery = core::mem::replace(&mut self.delivery, Delivery::Other);
+        if let (Some(bytes), Delivery::First(ordered)) = (again, delivery) {
+            self.bring_again(link, way, end, bytes, ordered);
         }
     }
 
     /// Remembers a delivery, or brings one that was remembered. Both only between whole frames of one stream.
-    fn bring_again(&mut self, link: u32, way: Way, end: &End, bytes: Bytes) {
+    fn bring_again(&mut self, link: u32, way: Way, end: &End, bytes: Bytes, ordered: Ordered) {
         let (from, to) = self.net.route(link, way);
         let seed = self.scenario.seed;
         let life = self.nodes[to].life;
@@ -55,29 +74,34 @@ impl World<'_> {
                 let late = draw_below(seed, purpose::FRAME_STALE, subject | 1 << 33, n, 2) == 0;
                 let most = if late { STALE_LATE_MAX } else { STALE_SOON_MAX };
                 let after = draw_below(seed, purpose::FRAME_STALE, subject | 1 << 32, n, most);
-                stale.kept = Some((bytes, life, n + 1 + after));
+                stale.kept = Some(Kept { bytes, life, due: n + 1 + after, ordered });
             }
             None => {}
-            Some((bytes, first_life, due)) if due <= n => {
+            Some(kept) if kept.due <= n => {
                 self.marks.hit(Mark::FrameStale);
                 self.note(Subject::Node(node_id(to)), LineKind::Network, || {
-                    format!("{} bytes of {} come once more", bytes.len(), node_id(from))
+                    format!("{} bytes of {} come once more", kept.bytes.len(), node_id(from))
                 });
+                if kept.life == life {
+                    self.delivery = Delivery::Stale(kept.ordered);
+                }
                 // What an earlier life of the receiver was told may be news to this one.
-                self.tampered = (first_life == life).then_some("was stale");
-                self.handle(end.node, Event::BytesReceived { link: end.link, bytes });
-                self.tampered = None;
+                self.handle(end.node, Event::BytesReceived { link: end.link, bytes: kept.bytes });
+                self.delivery = Delivery::Other;
             }
             Some(kept) => stale.kept = Some(kept),
         }
     }
 
     /// Judges an order that a core gives while it handles a tampered frame.
+    ///
+    /// A batch that was refused when it came first, because one before it was lost, is news once that one is there: so a
+    /// stale frame may bring entries, but none that its first time brought, and what it says of the commit was true when
+    /// it left (S7 and S10 judge that). A promise it can only have brought at once.
     pub(super) fn judge_tampered(&mut self, node: NodeIndex, action: &Action) {
-        let Some(how) = self.tampered else { return };
-        let space = match action {
-            Action::WalAppend { space, .. } | Action::SaveVote { space, .. } => *space,
-            Action::Notify(Notice::Committed { space, .. }) => *space,
+        let (space, written) = match action {
+            Action::WalAppend { space, entries, .. } => (*space, entries.first().zip(entries.last())),
+            Action::SaveVote { space, .. } | Action::Notify(Notice::Committed { space, .. }) => (*space, None),
             Action::Notify(_)
             | Action::WalRead { .. }
             | Action::Send { .. }
@@ -85,6 +109,24 @@ impl World<'_> {
             | Action::Close { .. }
             | Action::Reply { .. }
             | Action::Halt => return,
+        };
+        let how = match &mut self.delivery {
+            Delivery::Other => return,
+            Delivery::First(ordered) => {
+                ordered.extend(written.map(|(_, last)| (space, last.position().sequence)));
+                return;
+            }
+            Delivery::Tampered(how) => *how,
+            Delivery::Stale(ordered) => {
+                let promises = matches!(action, Action::SaveVote { .. });
+                let again = written.is_some_and(|(first, _)| {
+                    ordered.iter().any(|(of, last)| *of == space && first.position().sequence <= *last)
+                });
+                if !promises && !again {
+                    return;
+                }
+                "was stale"
+            }
         };
         let space: Option<SpaceIndex> = self.checks.space(space);
         self.checks
