@@ -112,11 +112,6 @@ impl Log {
         self.unwritten.push_back(entry);
     }
 
-    /// Planted.
-    pub(crate) fn again(&mut self, entry: Entry) {
-        self.unwritten.push_back(entry);
-    }
-
     /// Hands what was pushed to the disk, as long as it is not busy enough.
     pub(crate) fn write(&mut self, actions: &mut Actions) {
         while !self.unwritten.is_empty() && self.takes_another_write() {

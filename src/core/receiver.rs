@@ -95,8 +95,6 @@ impl Receiver {
                 log.push(entry);
             } else if differs(log, position.epoch, position.sequence, position.chain) {
                 return Ok(Placed::Diverged(position.sequence));
-            } else {
-                log.again(entry);
             }
         }
         context.actions.spare.give_back(batch.entries);
