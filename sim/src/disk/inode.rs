@@ -147,9 +147,18 @@ impl Inode {
     pub(super) fn rot(&mut self, offset: u64, bit: u8) -> bool {
         let Ok(at) = usize::try_from(offset) else { return false };
         let Some(byte) = self.bytes.get_mut(at) else { return false };
+        let (sound, block) = (*byte, at / BLOCK_SIZE);
         *byte ^= 1 << (bit % 8);
-        if let Some(byte) = self.phantoms.get_mut(&(at / BLOCK_SIZE)).and_then(|block| block.get_mut(at % BLOCK_SIZE)) {
+        if let Some(byte) = self.phantoms.get_mut(&block).and_then(|block| block.get_mut(at % BLOCK_SIZE)) {
             *byte ^= 1 << (bit % 8);
+        }
+        // What the block held before an unsynced write of other bytes of it is rotten, too: a crash heals nothing.
+        for kept in self.before.iter().filter(|entry| entry.block == block).filter_map(|entry| entry.kept) {
+            if let Some(byte) = self.kept.get_mut(kept as usize).and_then(|block| block.get_mut(at % BLOCK_SIZE))
+                && *byte == sound
+            {
+                *byte ^= 1 << (bit % 8);
+            }
         }
         true
     }

@@ -177,7 +177,8 @@ impl World<'_> {
         };
         let at = &mut self.nodes[node];
         at.steps += 1;
-        let whole = whole * at.slow;
+        // Waiting for work takes as long on a slow disk as on a fast one.
+        let whole = if step == StorageStep::Idle { whole } else { whole * at.slow };
         let spread = draw_below(self.scenario.seed, purpose, node as u64, at.steps, whole / 2 + 1);
         let moment = Time(self.now.0 + whole - spread);
         self.queue.push(moment, Occurrence::Storage { node, life: at.life, step });
