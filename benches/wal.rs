@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use engraft::core::{Ack, Event, SpaceConfig};
+use engraft::core::{Event, SpaceConfig};
 use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
 use engraft::types::entry::chain_start;
 use engraft::types::{
@@ -31,7 +31,7 @@ impl Log {
         let (cluster, name, node) = (ClusterId([7; 16]), SpaceName::new("bench").expect("a name"), NodeId(1));
         let incarnation = Incarnation([1; 16]);
         let mut options = StorageOptions::new(directory.path().join("log"), cluster, node, incarnation, [1; 16]);
-        let config = SpaceConfig { primary: node, voters: vec![node], ack: Ack::Local, fsync };
+        let config = SpaceConfig { fsync, ..SpaceConfig::new(node, vec![node]) };
         options.spaces.push((name.clone(), config));
         let (worker, _) = WalWorker::open(StdDisk, &options).expect("a new log");
         let end = Position { chain: chain_start(cluster, name.id()), ..Position::default() };

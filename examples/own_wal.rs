@@ -26,13 +26,13 @@ use alloc::sync::Arc;
 
 use bytes::Bytes;
 use engraft::WalShipper;
-use engraft::core::{Ack, Outcome, ReplicationConfig, SpaceConfig};
+use engraft::core::{Outcome, ReplicationConfig, SpaceConfig};
 use engraft::driver::tokio_host::TokioHost;
 use engraft::driver::wal_worker::StorageOptions;
 use engraft::driver::{NodeHandle, NodeOptions, StartError, start};
 use engraft::types::entry::HeaderFields;
 use engraft::types::{
-    ClusterId, Control, Epoch, FsyncMode, Incarnation, NodeId, Sequence, SpaceName, WalEntryHeader, WalEntryType,
+    ClusterId, Control, Epoch, Incarnation, NodeId, Sequence, SpaceName, WalEntryHeader, WalEntryType,
 };
 use engraft::wal::StorageOpenError;
 use engraft::wal::own_wal::{EngineEntry, EngineLink, EnginePlace, EngramWal};
@@ -145,7 +145,7 @@ impl Cluster {
         let incarnation = Incarnation([high, low, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
         let directory = self.directory.join(node.to_string());
         let mut storage = StorageOptions::new(directory, cluster, node, incarnation, [1; 16]);
-        let config = SpaceConfig { primary: N1, voters: NODES.to_vec(), ack: Ack::Local, fsync: FsyncMode::PerBatch };
+        let config = SpaceConfig::new(N1, NODES.to_vec());
         storage.spaces.push((self.space.clone(), config));
         if node == N1 {
             storage.engines.insert(self.space.id(), Arc::clone(&self.link));

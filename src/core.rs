@@ -4,6 +4,7 @@
 //! The same events give the same actions, byte for byte.
 
 pub mod action;
+mod ballots;
 mod breaker;
 mod catchup;
 mod clients;
@@ -13,14 +14,18 @@ mod context;
 pub mod coordinator;
 pub mod draw;
 pub mod event;
+mod following;
 mod hello;
 mod lag_monitor;
+mod lease;
 mod link;
 mod log;
 pub mod notice;
+mod outbox;
 mod peer;
 mod primary;
 mod progress;
+mod promotion;
 mod receiver;
 mod state;
 pub mod status;
@@ -31,7 +36,7 @@ mod waiting;
 mod wal_shipper;
 
 pub use action::{Action, Actions, AppendError, Outcome, TokenState};
-pub use config::{Ack, ConfigError, ConnectionPoolConfig, ReplicationConfig, SpaceConfig};
+pub use config::{Ack, ConfigError, ConnectionPoolConfig, Isolation, Promotion, ReplicationConfig, SpaceConfig};
 pub use coordinator::ReplicationCoordinator;
 pub use event::{Append, Command, Event, SpaceOpened, StorageError, StorageErrorKind, StorageOperation};
 pub use log::{ENTRIES_AT_ONCE, WRITES_UNDER_WAY};

@@ -10,7 +10,10 @@ mod frame;
 pub mod wal_format;
 mod write_buffer;
 
-pub use control::{CONTROL_BYTES_MAX, HEARTBEAT_COMMITS_MAX, HISTORY_STARTS_MAX, TEXT_BYTES_MAX};
+pub use control::{
+    CONTROL_BYTES_MAX, HEARTBEAT_COMMITS_MAX, HISTORY_STARTS_MAX, SPACE_EPOCHS_MAX, TEXT_BYTES_MAX, VOTE_ASKS_MAX,
+    VOTE_REPLIES_MAX,
+};
 pub use decoder::FrameDecoder;
 pub use error::WireError;
 pub use frame::{FRAME_HEADER_SIZE, WireLimits, batch_frame_size, encode};

@@ -9,7 +9,7 @@ mod planted;
 mod swarm;
 mod validate;
 
-use engraft::core::{Ack, ReplicationConfig, SpaceConfig};
+use engraft::core::{Ack, Promotion, ReplicationConfig, SpaceConfig};
 use engraft::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName, Time};
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +152,12 @@ impl SpacePlan {
     /// What the core and the log are told of it.
     #[must_use]
     pub fn config(&self) -> SpaceConfig {
-        SpaceConfig { primary: self.primary, voters: self.voters.clone(), ack: self.ack, fsync: self.fsync }
+        SpaceConfig {
+            ack: self.ack,
+            fsync: self.fsync,
+            promotion: Promotion::Manual,
+            ..SpaceConfig::new(self.primary, self.voters.clone())
+        }
     }
 }
 

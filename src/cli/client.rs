@@ -73,12 +73,12 @@ pub struct StatusReply {
 pub struct SpaceReply {
     /// Its name.
     pub name: String,
-    /// The node's part in it: `opening`, `primary`, `replica` or `stopped`.
+    /// The node's part in it: `candidate`, `opening`, `primary`, `replica` or `stopped`.
     pub role: String,
     /// Why it stopped, where it did.
     pub stopped: Option<String>,
-    /// The primary, by the configuration.
-    pub primary: u16,
+    /// The primary; `None` while the node hears none.
+    pub primary: Option<u16>,
     /// The epoch in force, in its printed form.
     pub epoch: String,
     /// The last entry in the log.

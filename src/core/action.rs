@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::types::message::{CloseReason, Message};
 use crate::types::{Entry, EntryLists, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, Token, WriteId};
 
+use super::config::Ack;
 use super::notice::{Notice, StopReason};
 
 /// An order to the driver. No action waits for another: order matters only per WAL and per link.
@@ -34,12 +35,36 @@ pub enum Action {
         /// How many bytes at most (one entry comes however large it is).
         bytes_max: u64,
     },
-    /// Make a promise durable, in every fsync mode; then [`VoteSaved`](super::Event::VoteSaved).
+    /// Make a promise durable, in every fsync mode; then [`VotesSaved`](super::Event::VotesSaved). Several that come
+    /// together share one fsync, and their completion names them together.
     SaveVote {
         /// The space.
         space: SpaceId,
         /// The promise.
         promise: Epoch,
+    },
+    /// Read these entries of the space's log and make them durable in a salvage file, once everything ordered before
+    /// is done; then [`SalvageSaved`](super::Event::SalvageSaved). They are about to be truncated.
+    SalvageSave {
+        /// The space.
+        space: SpaceId,
+        /// Comes back with the completion.
+        write: WriteId,
+        /// The first entry.
+        first: Sequence,
+        /// The last entry, which is the last of the log.
+        last: Sequence,
+        /// The epoch whose primary has another log.
+        by: Epoch,
+    },
+    /// Forget every entry of the space behind `last`, for good; then [`WalTruncated`](super::Event::WalTruncated).
+    WalTruncate {
+        /// The space.
+        space: SpaceId,
+        /// Comes back with the completion.
+        write: WriteId,
+        /// The last entry that stays.
+        last: Sequence,
     },
     /// Send a message behind all earlier ones of the link.
     Send {
@@ -141,6 +166,11 @@ pub enum Outcome {
     },
     /// Nothing was appended.
     Failed(AppendError),
+    /// This node stands for election, as it was told.
+    Standing {
+        /// The epoch that it asks for first.
+        epoch: Epoch,
+    },
     /// Committed entries, contiguous.
     Entries {
         /// The entries.
@@ -177,10 +207,13 @@ pub enum AppendError {
     /// Another node is the primary.
     #[error("not the primary of this space; ask {primary}")]
     NotPrimary {
-        /// Who is, by the configuration.
+        /// Who is, as far as this node knows.
         primary: NodeId,
     },
-    /// The primary has not opened its epoch yet.
+    /// This node is not the primary, and hears none.
+    #[error("not the primary of this space, and none is heard; an election may be under way, try again")]
+    NoPrimary,
+    /// This node stands for election, or has not opened its epoch yet.
     #[error("the primary is still opening its epoch; try again")]
     NotReady,
     /// The space is not open here.
@@ -213,6 +246,34 @@ pub enum AppendError {
         /// Their bytes.
         bytes: u64,
     },
+    /// What was answered and is not committed has reached its limit, and the time-out came before it shrank.
+    #[error(
+        "{bytes} bytes since {age_ms} ms are answered and not committed (`exposure_bytes_max`, `exposure_age_max`); \
+         bring replicas back, or try again later"
+    )]
+    ExposureReached {
+        /// Bytes that are exposed.
+        bytes: u64,
+        /// How long the oldest of them has been, in milliseconds.
+        age_ms: u64,
+    },
+    /// The primary is cut off from the majority, and `isolation` is `stop`.
+    #[error("the primary has no lease, and `isolation` is `stop`; try again")]
+    Isolated,
+    /// The primary is the only voter in force: no other node can have what is asked for.
+    #[error("too few replicas for {ack}: the primary is alone in {epoch}; bring a replica back, or ask for `local`")]
+    NotEnoughReplicas {
+        /// The level that was asked for.
+        ack: Ack,
+        /// The epoch in which the primary is alone.
+        epoch: Epoch,
+    },
+    /// A primary is heard: promoting another node would only disturb it.
+    #[error("{primary} is the primary and is heard; stop it, or wait until it is gone")]
+    PrimaryAlive {
+        /// The primary.
+        primary: NodeId,
+    },
     /// The space has stopped on this node.
     #[error("the space has stopped: {0}")]
     Stopped(StopReason),
@@ -234,6 +295,7 @@ impl fmt::Display for Outcome {
             }
             Self::Resolved { token, state } => write!(formatter, "{token} is {state}"),
             Self::Failed(error) => write!(formatter, "failed: {error}"),
+            Self::Standing { epoch } => write!(formatter, "stands for {epoch}"),
             Self::Entries { entries, commit } => write!(formatter, "{} entries, commit {commit}", entries.len()),
         }
     }
@@ -254,6 +316,10 @@ impl fmt::Display for Action {
             }
             Self::WalRead { space, read, from, .. } => write!(formatter, "{space} WalRead {read} from {from}"),
             Self::SaveVote { space, promise } => write!(formatter, "{space} SaveVote {promise}"),
+            Self::SalvageSave { space, write, first, last, by } => {
+                write!(formatter, "{space} SalvageSave {write} {first}..{last} for {by}")
+            }
+            Self::WalTruncate { space, write, last } => write!(formatter, "{space} WalTruncate {write} behind {last}"),
             Self::Send { link, message } => write!(formatter, "{link} Send {message}"),
             Self::Connect { link, peer } => write!(formatter, "{link} Connect {peer}"),
             Self::Close { link, reason } => write!(formatter, "{link} Close {reason}"),

@@ -2,8 +2,8 @@
 
 use alloc::string::ToString;
 
-use crate::types::message::SpaceCommit;
-use crate::types::{NodeId, ReadId, RequestId, Sequence, Time, Token};
+use crate::types::message::{SpaceCommit, VoteRound};
+use crate::types::{Epoch, NodeId, ReadId, RequestId, Sequence, Time, Token};
 
 use super::action::{Action, AppendError, Outcome};
 use super::config::ReplicationConfig;
@@ -17,10 +17,16 @@ use super::token_wait::reply;
 impl ReplicationState {
     /// A client's append.
     pub(super) fn append(&mut self, append: Append, context: &mut Context<'_>) {
-        let error = match &mut self.part {
-            Part::Primary(primary) => return primary.append(append, &mut self.log, context),
-            Part::Replica(_) => AppendError::NotPrimary { primary: self.config.primary },
-            Part::Stopped(reason) => AppendError::Stopped(reason.clone()),
+        if let Part::Primary(primary) = &mut self.part {
+            return primary.append(append, &mut self.log, context);
+        }
+        let error = match (&self.part, self.role()) {
+            (Part::Stopped(reason), _) => AppendError::Stopped(reason.clone()),
+            (_, Role::Candidate) => AppendError::NotReady,
+            (_, Role::Replica | Role::Opening | Role::Primary | Role::Stopped) => {
+                let primary = self.primary_hint(context.now, context.links, context.config);
+                primary.map_or(AppendError::NoPrimary, |primary| AppendError::NotPrimary { primary })
+            }
         };
         context.push(Action::Reply { request: append.request, outcome: Outcome::Failed(error) });
     }
@@ -84,10 +90,39 @@ impl ReplicationState {
     }
 
     /// Opens an epoch above the one that is open here; means nothing on a node that is not the primary.
+    ///
+    /// It takes an election: another node may have opened one in between, and committed there.
     pub(super) fn open_next_epoch(&mut self, context: &mut Context<'_>) {
         if self.role() == Role::Primary {
-            self.open_epoch(context);
+            self.resign(context);
+            self.stand(VoteRound::Vote, context);
         }
+    }
+
+    /// The engine is ready for the appends of this epoch.
+    pub(super) fn engine_ready(&mut self, epoch: Epoch, context: &mut Context<'_>) {
+        if let Part::Primary(primary) = &mut self.part
+            && primary.engine_ready(epoch)
+        {
+            self.tell_role(context);
+        }
+    }
+
+    /// An operator wants this node to be the primary.
+    pub(super) fn promote(&mut self, request: RequestId, context: &mut Context<'_>) {
+        let outcome = match &self.part {
+            Part::Stopped(reason) => Outcome::Failed(AppendError::Stopped(reason.clone())),
+            Part::Primary(primary) => Outcome::Standing { epoch: primary.epoch() },
+            Part::Replica(receiver) if self.hears_another(context.config.node, context) => {
+                Outcome::Failed(AppendError::PrimaryAlive { primary: receiver.epoch().owner() })
+            }
+            Part::Replica(_) => {
+                self.election.eager = true;
+                self.stand(VoteRound::PreVote, context);
+                Outcome::Standing { epoch: self.election.asks_for().unwrap_or(self.promise) }
+            }
+        };
+        context.push(Action::Reply { request, outcome });
     }
 
     /// The link to a replica has room for bulk again.
@@ -166,7 +201,8 @@ impl ReplicationState {
             name: self.name.clone(),
             role: self.role(),
             stopped,
-            primary: self.config.primary,
+            primary: self.primary_hint(now, links, config),
+            leased: matches!(&self.part, Part::Primary(primary) if primary.is_leased()),
             epoch: self.epoch(),
             promise: self.promise,
             end: self.log.end().sequence,

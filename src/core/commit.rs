@@ -27,7 +27,13 @@ impl Primary {
                 peer.unconfirmed.push_back(self.space);
             }
         }
-        self.waiting.answer(log.durable(), *commit, all.min(*commit), context.actions);
+        // A majority may have promised more since it acknowledged: the answers that speak for it wait until it is certain
+        // that it has not (S9).
+        let followed = self.is_followed(context);
+        let (quorum, all) = if followed { (*commit, all.min(*commit)) } else { (Sequence::ZERO, Sequence::ZERO) };
+        let withheld = !followed && self.waiting.reaches(*commit);
+        self.lease.look_at = withheld.then(|| context.now + context.config.heartbeat_interval);
+        self.waiting.answer(log.durable(), quorum, all, context.actions);
     }
 
     /// The last entry that a majority of the voters has durable, and the last that all of them have.

@@ -32,10 +32,34 @@ impl fmt::Display for Ack {
     }
 }
 
+/// Who decides that a replica becomes the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promotion {
+    /// The replicas: one stands once it has not heard its primary for an election time-out.
+    #[default]
+    Automatic,
+    /// An operator. By itself stands only who was the last primary, or is preferred where there was none.
+    Manual,
+}
+
+/// What a primary without a lease does with appends at [`Ack::Local`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// It takes them as long as the exposure is within its limit.
+    #[default]
+    Exposure,
+    /// It takes none.
+    Stop,
+    /// It takes them without a limit. Only with [`Promotion::Manual`]: nobody else takes over meanwhile.
+    Continue,
+}
+
 /// What is configured for a space.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SpaceConfig {
-    /// The primary.
+    /// Who stands first where nobody was the primary yet. Elections decide afterwards.
     pub primary: NodeId,
     /// All voters, the primary among them.
     pub voters: Vec<NodeId>,
@@ -43,13 +67,41 @@ pub struct SpaceConfig {
     pub ack: Ack,
     /// When the log is made durable.
     pub fsync: FsyncMode,
+    /// Who decides that a replica becomes the primary. With two voters it is an operator, whatever stands here.
+    pub promotion: Promotion,
+    /// What a primary without a lease does with appends.
+    pub isolation: Isolation,
+    /// Whether a new primary takes appends only once its engine says that it is ready
+    /// ([`Command::Ready`](super::Command::Ready)).
+    pub readiness_gate: bool,
 }
 
 impl SpaceConfig {
+    /// The defaults for a space of these voters.
+    #[must_use]
+    pub fn new(primary: NodeId, voters: Vec<NodeId>) -> Self {
+        Self {
+            primary,
+            voters,
+            ack: Ack::default(),
+            fsync: FsyncMode::PerBatch,
+            promotion: Promotion::default(),
+            isolation: Isolation::default(),
+            readiness_gate: false,
+        }
+    }
+
+    /// Whether replicas stand by themselves.
+    pub(crate) fn promotes_itself(&self) -> bool {
+        // Of two voters the one that is left is no majority: it could stand, and would never be elected.
+        self.promotion == Promotion::Automatic && self.voters.len() != 2
+    }
+
     /// Checks the space against the node that it is configured on.
     ///
     /// # Errors
-    /// Where the voters are none, name a node twice or one that is neither this node nor a peer, or lack the primary.
+    /// Where the voters are none, name a node twice or one that is neither this node nor a peer, or lack the primary;
+    /// where `isolation` is `continue` and promotion automatic.
     pub fn validate(&self, node: &ReplicationConfig) -> Result<(), ConfigError> {
         let known = |voter: NodeId| voter == node.node || node.peers.contains(&voter);
         let mut sorted = self.voters.clone();
@@ -63,6 +115,14 @@ impl SpaceConfig {
             alloc::format!("{voter}, which is neither this node nor under `peers`")
         } else if !self.voters.contains(&self.primary) {
             "a list without it".to_string()
+        } else if self.isolation == Isolation::Continue && self.promotion == Promotion::Automatic {
+            let expected = "`exposure` or `stop`, or `promotion = \"manual\"` beside it".to_string();
+            return Err(ConfigError {
+                key: "isolation",
+                expected,
+                found: "`continue`".to_string(),
+                example: "\"exposure\"",
+            });
         } else {
             return Ok(());
         };
@@ -136,6 +196,20 @@ pub struct ReplicationConfig {
     pub heartbeat_interval: Duration,
     /// The shortest election time-out. Default 1 s; at least three heartbeats.
     pub election_timeout_min: Duration,
+    /// The longest election time-out; each is drawn between the two. Default 2 s; at least 1.1 times the shortest.
+    pub election_timeout_max: Duration,
+    /// How much of the shortest election time-out a majority's echoes keep a lease, in percent. Default 80, 10 to 90:
+    /// what is left is for clocks that run at different speeds.
+    pub lease_percent: u32,
+    /// Bytes that may be answered at [`Ack::Local`] and not be committed. Default 64 MiB; at least `entry_bytes_max`.
+    pub exposure_bytes_max: u64,
+    /// How long an entry may be answered at [`Ack::Local`] and not be committed. Default 5 s, 1 ms to 1 h.
+    pub exposure_age_max: Duration,
+    /// How long the one replica of a primary may be gone before the primary goes on alone. Default 2 s; at least the
+    /// shortest election time-out.
+    pub alone_after: Duration,
+    /// How long a write may stay unsynced before the node gives up its lease, or its part in one. Default 1 s, 1 ms to 1 h.
+    pub stall_limit: Duration,
     /// Entries in a batch at most. Default 100, 1 to 100,000.
     pub batch_entries: u32,
     /// Bytes in a batch at most (an entry larger than that travels alone). Default 1 MiB, 4 KiB to 64 MiB.
@@ -187,6 +261,12 @@ impl ReplicationConfig {
             pool: ConnectionPoolConfig::default(),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout_min: Duration::from_secs(1),
+            election_timeout_max: Duration::from_secs(2),
+            lease_percent: 80,
+            exposure_bytes_max: 64 << 20,
+            exposure_age_max: Duration::from_secs(5),
+            alone_after: Duration::from_secs(2),
+            stall_limit: Duration::from_secs(1),
             batch_entries: 100,
             batch_bytes: 1 << 20,
             batch_delay: Duration::from_millis(10),
@@ -219,6 +299,12 @@ impl ReplicationConfig {
         self.pool.read_timeout.min(self.election_timeout_min)
     }
 
+    /// How long an echo keeps a lease.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.election_timeout_min * self.lease_percent / 100
+    }
+
     /// The wait after `failures` failed dials in a row, before the draw takes its part off.
     #[must_use]
     pub fn backoff(&self, failures: u32) -> Duration {
@@ -236,6 +322,13 @@ impl ReplicationConfig {
         let hour = Duration::from_secs(3600);
         within("heartbeat_interval", self.heartbeat_interval, ms(1), ms(10_000), "\"100ms\"")?;
         within("election_timeout_min", self.election_timeout_min, self.heartbeat_interval * 3, hour, "\"1s\"")?;
+        let above = self.election_timeout_min + self.election_timeout_min / 10;
+        within("election_timeout_max", self.election_timeout_max, above, hour * 2, "\"2s\"")?;
+        within("lease_percent", self.lease_percent, 10, 90, "80")?;
+        within("exposure_bytes_max", self.exposure_bytes_max, self.entry_bytes_max, 1 << 40, "67108864")?;
+        within("exposure_age_max", self.exposure_age_max, ms(1), hour, "\"5s\"")?;
+        within("alone_after", self.alone_after, self.election_timeout_min, hour * 2, "\"2s\"")?;
+        within("stall_limit", self.stall_limit, ms(1), hour, "\"1s\"")?;
         within("batch_entries", self.batch_entries, 1, 100_000, "100")?;
         within("batch_bytes", self.batch_bytes, 4 << 10, 64 << 20, "1048576")?;
         within("batch_delay", self.batch_delay, ms(0), ms(1_000), "\"10ms\"")?;

@@ -29,7 +29,7 @@ const WAKES_MAX: usize = 256;
 pub struct ReplicationCoordinator {
     config: ReplicationConfig,
     spaces: BTreeMap<SpaceId, ReplicationState>,
-    links: Links,
+    pub(super) links: Links,
     wakes: Wakes,
     /// When the node stops waiting for appends under way; `None` while it does not shut down.
     shutdown: Option<Time>,
@@ -71,9 +71,12 @@ impl ReplicationCoordinator {
             Event::WalRead { space, read, entries } => {
                 self.with(now, space, actions, |state, context| state.wal_read(read, entries, context));
             }
-            Event::VoteSaved { space, promise } => {
-                self.with(now, space, actions, |state, context| state.vote_saved(promise, context));
+            Event::VotesSaved { votes } => {
+                for vote in votes {
+                    self.with(now, vote.space, actions, |state, context| state.vote_saved(vote.epoch, context));
+                }
             }
+            Event::SalvageSaved { .. } | Event::WalTruncated { .. } => {}
             Event::StorageFailed { space, operation, error } => {
                 self.with(now, space, actions, |state, context| state.storage_failed(operation, error, context));
             }
@@ -94,6 +97,7 @@ impl ReplicationCoordinator {
             Event::Command(command) => self.command(now, command, actions),
         }
         self.tell_changes(now, actions);
+        self.links.flush(now, actions);
         self.finish_shutdown(now, actions);
     }
 
@@ -137,14 +141,14 @@ impl ReplicationCoordinator {
     }
 
     fn insert(&mut self, mut state: ReplicationState) {
-        let (space, wake) = (state.space, state.wake());
+        let (space, wake) = (state.space, state.wake(&self.links, &self.config));
         self.wakes.set(space, &mut state.indexed, wake);
         let before = self.spaces.insert(space, state);
         assert!(before.is_none(), "a space is opened once per start");
     }
 
     /// Hands a space to `act`, and keeps its deadline in the index. `None` where the space is not there.
-    fn with<T>(
+    pub(super) fn with<T>(
         &mut self,
         now: Time,
         space: SpaceId,
@@ -153,8 +157,10 @@ impl ReplicationCoordinator {
     ) -> Option<T> {
         let state = self.spaces.get_mut(&space)?;
         let mut context = Context { now, config: &self.config, links: &mut self.links, actions };
+        state.refresh(&mut context);
         let result = act(state, &mut context);
-        let wake = state.wake();
+        state.refresh(&mut context);
+        let wake = state.wake(&self.links, &self.config);
         self.wakes.set(space, &mut state.indexed, wake);
         Some(result)
     }
@@ -180,6 +186,14 @@ impl ReplicationCoordinator {
             }
             Message::Heartbeat(heartbeat) => return self.heartbeat(now, link, heartbeat, actions),
             Message::Echo(echo) => return self.echo(now, peer, &echo, actions),
+            Message::VoteRequest(request) => match self.vote_request(now, (peer, link), &request, actions) {
+                Ok(()) => return,
+                Err((space, reason)) => (space, Some(Err(reason))),
+            },
+            Message::VoteAnswer(answer) => return self.vote_answer(now, peer, &answer, actions),
+            Message::Probe(probe) => return self.probe(now, link, &probe, actions),
+            Message::ProbeEcho(echo) => return self.probe_echo(now, peer, &echo, actions),
+            Message::Detach(detach) => return self.detach(now, (peer, link), &detach, actions),
             // The links deal with these three themselves.
             Message::Hello(_) | Message::Welcome(_) | Message::Goodbye(_) => return,
         };
@@ -192,14 +206,17 @@ impl ReplicationCoordinator {
     }
 
     fn heartbeat(&mut self, now: Time, link: LinkId, heartbeat: Heartbeat, actions: &mut Actions) {
+        self.links.heartbeat_heard(now, link, &self.config);
         let mut commits: Vec<SpaceCommit> = Vec::with_capacity(heartbeat.commits.len());
         for commit in heartbeat.commits {
             commits.extend(self.with(now, commit.space, actions, |state, context| state.heartbeat(commit, context)));
         }
+        self.links.flush(now, actions);
         actions.push(Action::Send { link, message: Message::Echo(Echo { sent: heartbeat.sent, commits }) });
     }
 
     fn echo(&mut self, now: Time, peer: NodeId, echo: &Echo, actions: &mut Actions) {
+        self.links.echo_heard(now, peer, echo.sent, &self.config);
         for &known in &echo.commits {
             self.with(now, known.space, actions, |state, _| state.echoed(peer, known));
         }
@@ -260,6 +277,15 @@ impl ReplicationCoordinator {
             Command::OpenEpoch { space } => {
                 self.with(now, space, actions, ReplicationState::open_next_epoch);
             }
+            Command::Ready { space, epoch } => {
+                self.with(now, space, actions, |state, context| state.engine_ready(epoch, context));
+            }
+            Command::Promote { space, request } => {
+                if self.with(now, space, actions, |state, context| state.promote(request, context)).is_none() {
+                    let outcome = Outcome::Failed(AppendError::UnknownSpace { space });
+                    actions.push(Action::Reply { request, outcome });
+                }
+            }
             Command::ResumeReplica { space, replica } => {
                 self.with(now, space, actions, |state, context| state.pause(replica, false, context));
             }
@@ -289,13 +315,17 @@ impl ReplicationCoordinator {
         self.links.tick(now, &self.config, actions);
         // Before the spaces act: nothing is to be shipped on a link that was closed just now.
         self.tell_changes(now, actions);
-        self.send_heartbeats(now, actions);
         for _ in 0..WAKES_MAX {
-            let Some(space) = self.wakes.pop(now) else { return };
+            let Some(space) = self.wakes.pop(now) else { break };
             if let Some(state) = self.spaces.get_mut(&space) {
                 state.indexed = None;
             }
             self.with(now, space, actions, ReplicationState::tick);
+        }
+        // A heartbeat speaks for every attached space: first all whose lease runs out now are detached.
+        if self.wakes.next().is_none_or(|next| next > now) {
+            self.links.flush(now, actions);
+            self.send_heartbeats(now, actions);
         }
     }
 
@@ -331,8 +361,11 @@ impl ReplicationCoordinator {
                 match &change {
                     Change::Up { peer, link } => state.link_changed(*peer, Ok(*link), &mut context),
                     Change::Down { peer, reason } => state.link_changed(*peer, Err(reason), &mut context),
+                    Change::Lost { link, beat } => state.link_lost(*link, *beat),
+                    Change::Hushed | Change::Stale => {}
                 }
-                let wake = state.wake();
+                state.refresh(&mut context);
+                let wake = state.wake(&self.links, &self.config);
                 self.wakes.set(state.space, &mut state.indexed, wake);
             }
         }

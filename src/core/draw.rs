@@ -41,4 +41,6 @@ const fn mix(value: u64) -> u64 {
 pub mod purpose {
     /// The part taken off a back-off; subject: the peer.
     pub const BACKOFF: u64 = 1;
+    /// An election time-out; subject: space and node.
+    pub const ELECTION: u64 = 2;
 }

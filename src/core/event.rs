@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::types::message::CloseReason;
+use crate::types::message::{CloseReason, SpaceEpoch};
 use crate::types::{
     Control, Entry, Epoch, EpochHistory, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName,
     Token, WalEntryType, WriteId,
@@ -51,12 +51,24 @@ pub enum Event {
         /// The entries; every checksum holds.
         entries: Vec<Entry>,
     },
-    /// A promise is durable.
-    VoteSaved {
+    /// Promises are durable: all that one sync covered, so that what follows from them leaves together.
+    VotesSaved {
+        /// The promises, each as its [`SaveVote`](super::Action::SaveVote) named it.
+        votes: Vec<SpaceEpoch>,
+    },
+    /// The entries are durable in a salvage file.
+    SalvageSaved {
         /// The space.
         space: SpaceId,
-        /// The promise.
-        promise: Epoch,
+        /// The write, as its [`SalvageSave`](super::Action::SalvageSave) named it.
+        write: WriteId,
+    },
+    /// Everything behind the cut is gone for good, whatever crash comes when.
+    WalTruncated {
+        /// The space.
+        space: SpaceId,
+        /// The write, as its [`WalTruncate`](super::Action::WalTruncate) named it.
+        write: WriteId,
     },
     /// A write, a sync, a read or a promise failed. It is final for the space until the node starts again.
     StorageFailed {
@@ -200,10 +212,26 @@ pub enum Command {
         replica: NodeId,
     },
     /// Open another epoch above the one in force, on the primary; elsewhere it means nothing. Appends that wait are
-    /// answered as unknown, and every replica is asked anew where it stands. For a log whose source began anew.
+    /// answered as unknown, the voters are asked for the new epoch, and every replica where it stands. For a log whose
+    /// source began anew.
     OpenEpoch {
         /// The space.
         space: SpaceId,
+    },
+    /// The engine has opened itself in this epoch: appends may be taken. Only where the space has a
+    /// [`readiness gate`](super::SpaceConfig::readiness_gate).
+    Ready {
+        /// The space.
+        space: SpaceId,
+        /// The epoch that [`BecamePrimary`](super::Notice::BecamePrimary) told.
+        epoch: Epoch,
+    },
+    /// Stand for election now, whoever decides otherwise. Voters that hear a leased primary refuse.
+    Promote {
+        /// The space.
+        space: SpaceId,
+        /// Named by the reply.
+        request: RequestId,
     },
     /// Close all links and take no more appends. What waits is answered as unknown.
     Shutdown,
@@ -220,6 +248,10 @@ pub enum StorageOperation {
     Read,
     /// Saving a promise.
     SaveVote,
+    /// Saving entries that are about to be truncated.
+    Salvage,
+    /// Truncating the log.
+    Truncate,
     /// Opening the log.
     Open,
 }
@@ -233,6 +265,8 @@ impl StorageOperation {
             Self::Sync => "sync",
             Self::Read => "read",
             Self::SaveVote => "save-vote",
+            Self::Salvage => "salvage",
+            Self::Truncate => "truncate",
             Self::Open => "open",
         }
     }
@@ -282,7 +316,12 @@ impl fmt::Display for Event {
             Self::WalRead { space, read, entries } => {
                 write!(formatter, "{space} WalRead {read} {} entries", entries.len())
             }
-            Self::VoteSaved { space, promise } => write!(formatter, "{space} VoteSaved {promise}"),
+            Self::VotesSaved { votes } => {
+                write!(formatter, "VotesSaved")?;
+                votes.iter().try_for_each(|vote| write!(formatter, " {vote}"))
+            }
+            Self::SalvageSaved { space, write } => write!(formatter, "{space} SalvageSaved {write}"),
+            Self::WalTruncated { space, write } => write!(formatter, "{space} WalTruncated {write}"),
             Self::StorageFailed { space, operation, error } => {
                 write!(formatter, "{space} StorageFailed {} {error}", operation.name())
             }
@@ -311,6 +350,8 @@ impl fmt::Display for Command {
             Self::PauseReplica { space, replica } => write!(formatter, "{space} PauseReplica {replica}"),
             Self::ResumeReplica { space, replica } => write!(formatter, "{space} ResumeReplica {replica}"),
             Self::OpenEpoch { space } => write!(formatter, "{space} OpenEpoch"),
+            Self::Ready { space, epoch } => write!(formatter, "{space} Ready {epoch}"),
+            Self::Promote { space, request } => write!(formatter, "{space} Promote {request}"),
             Self::Shutdown => write!(formatter, "Shutdown"),
         }
     }

@@ -14,6 +14,7 @@ use crate::wire::{FrameDecoder, WireLimits};
 use super::action::{Action, Actions};
 use super::config::ReplicationConfig;
 use super::notice::Notice;
+use super::outbox::Outbox;
 use super::peer::Peer;
 
 /// Links that may be open beyond one per peer and direction: dialled by strangers, or not greeted yet.
@@ -28,6 +29,7 @@ pub(crate) struct Links {
     limits: WireLimits,
     /// What the spaces have to be told; taken out by the coordinator before `handle` returns.
     pub(super) changes: VecDeque<Change>,
+    pub(super) outbox: Outbox,
     closed: bool,
 }
 
@@ -38,6 +40,12 @@ pub(crate) enum Change {
     Up { peer: NodeId, link: LinkId },
     /// The dialled link to a peer is gone, or could not be made.
     Down { peer: NodeId, reason: CloseReason },
+    /// A link that a peer dialled is gone; when its last heartbeat came.
+    Lost { link: LinkId, beat: Option<Time> },
+    /// No heartbeat came for one shortest election time-out on a link that a peer dialled.
+    Hushed,
+    /// The peer has not echoed for so long that its echoes keep no lease.
+    Stale,
 }
 
 #[derive(Debug, Clone, Hash)]
@@ -50,6 +58,10 @@ pub(super) struct Link {
     pub(super) heard: Time,
     /// Bytes of batches that were sent and have not left.
     queued: u64,
+    /// When the last heartbeat came.
+    beat: Option<Time>,
+    /// When heartbeats are missed; `None` while none is awaited, or where that was told.
+    hush_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,6 +90,7 @@ impl Links {
             dialled: 0,
             limits: WireLimits::new(config.batch_bytes, config.entry_bytes_max),
             changes: VecDeque::new(),
+            outbox: Outbox::default(),
             closed: false,
         }
     }
@@ -98,6 +111,47 @@ impl Links {
     pub(crate) fn open_to(&self, peer: NodeId) -> Option<LinkId> {
         let link = self.peers.get(&peer)?.dialled?;
         (self.links.get(&link)?.phase == Phase::Open).then_some(link)
+    }
+
+    /// Whether the link passed its hello and is not closed.
+    pub(crate) fn is_open(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| link.phase == Phase::Open)
+    }
+
+    /// A heartbeat came on a link that a peer dialled: it renews every space that is attached to the link.
+    pub(crate) fn heartbeat_heard(&mut self, now: Time, link: LinkId, config: &ReplicationConfig) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.beat = Some(now);
+            link.hush_at = Some(now + config.election_timeout_min);
+        }
+    }
+
+    /// When the last heartbeat came on a link that a peer dialled.
+    pub(crate) fn beat(&self, link: LinkId) -> Option<Time> {
+        self.links.get(&link)?.beat
+    }
+
+    /// Whether heartbeats come on the link, so that whoever is attached to it needs no deadline of its own.
+    pub(crate) fn beats(&self, link: LinkId) -> bool {
+        self.links.get(&link).is_some_and(|link| link.hush_at.is_some())
+    }
+
+    /// The peer echoed a heartbeat that was sent at `sent`.
+    pub(crate) fn echo_heard(&mut self, now: Time, peer: NodeId, sent: Time, config: &ReplicationConfig) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.echoed = peer.echoed.max(Some(sent.min(now)));
+            peer.stale_at = peer.echoed.map(|sent| sent + config.lease());
+        }
+    }
+
+    /// When the newest heartbeat was sent that the peer echoed on the link that is open now.
+    pub(crate) fn echoed(&self, peer: NodeId) -> Option<Time> {
+        self.peers.get(&peer)?.echoed
+    }
+
+    /// Whether the peer's echoes come, so that whoever counts on them needs no deadline of its own.
+    pub(crate) fn is_fresh(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|peer| peer.stale_at.is_some())
     }
 
     /// The next change that the spaces have to be told.
@@ -141,7 +195,10 @@ impl Links {
             return;
         }
         let decoder = FrameDecoder::new(self.limits);
-        self.links.insert(id, Link { peer: None, phase: Phase::Greeting, decoder, heard: now, queued: 0 });
+        self.links.insert(
+            id,
+            Link { peer: None, phase: Phase::Greeting, decoder, heard: now, queued: 0, beat: None, hush_at: None },
+        );
     }
 
     /// The driver says that a link is gone, or was never made.
@@ -183,6 +240,9 @@ impl Links {
         actions: &mut Actions,
     ) {
         let Some(link) = self.links.remove(&id) else { return };
+        if id.is_accepted() && link.peer.is_some() {
+            self.changes.push_back(Change::Lost { link: id, beat: link.beat });
+        }
         let notice = Notice::LinkClosed { link: id, peer: link.peer, reason: reason.clone(), by_us };
         actions.push(Action::Notify(notice));
         let Some(peer) = link.peer.and_then(|node| self.peers.get_mut(&node)) else { return };
@@ -191,6 +251,7 @@ impl Links {
         }
         if peer.dialled == Some(id) {
             peer.waiting.clear();
+            (peer.echoed, peer.stale_at) = (None, None);
             peer.dial_failed(now, config, actions);
             if self.closed {
                 peer.dial_at = None;
@@ -284,7 +345,16 @@ impl Links {
         {
             self.close(now, id, reason, config, actions);
         }
+        let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
+        for link in self.links.values_mut().filter(|link| due(link.hush_at)) {
+            link.hush_at = None;
+            self.changes.push_back(Change::Hushed);
+        }
         for peer in self.peers.values_mut() {
+            if due(peer.stale_at) {
+                peer.stale_at = None;
+                self.changes.push_back(Change::Stale);
+            }
             if peer.breaker.poll(now) {
                 actions.push(Action::Notify(Notice::BreakerHalfOpened { space: None, peer: peer.node }));
             }
@@ -296,7 +366,15 @@ impl Links {
             peer.dial_at = None;
             peer.dialled = Some(id);
             let decoder = FrameDecoder::new(self.limits);
-            let link = Link { peer: Some(peer.node), phase: Phase::Dialling, decoder, heard: now, queued: 0 };
+            let link = Link {
+                peer: Some(peer.node),
+                phase: Phase::Dialling,
+                decoder,
+                heard: now,
+                queued: 0,
+                beat: None,
+                hush_at: None,
+            };
             self.links.insert(id, link);
             actions.push(Action::Connect { link: id, peer: peer.node });
         }
@@ -319,7 +397,9 @@ impl Links {
         let dials = self.peers.values().filter_map(|peer| peer.dial_at);
         let heartbeats = self.peers.values().filter_map(|peer| peer.heartbeat_at);
         let breakers = self.peers.values().filter_map(|peer| peer.breaker.wake());
-        silences.chain(dials).chain(heartbeats).chain(breakers).min()
+        let hushes = self.links.values().filter_map(|link| link.hush_at);
+        let stale = self.peers.values().filter_map(|peer| peer.stale_at);
+        silences.chain(dials).chain(heartbeats).chain(breakers).chain(hushes).chain(stale).min()
     }
 }
 
@@ -345,8 +425,16 @@ impl Link {
 /// Whether a message of an open link came on the side where it belongs: requests on accepted links, answers on dialled.
 fn travels(message: &Message, link: LinkId) -> bool {
     match message {
-        Message::SpaceHello(_) | Message::Batch(_) | Message::Heartbeat(_) => link.is_accepted(),
-        Message::Ack(_) | Message::Refusal(_) | Message::Echo(_) => !link.is_accepted(),
+        Message::SpaceHello(_)
+        | Message::Batch(_)
+        | Message::Heartbeat(_)
+        | Message::VoteRequest(_)
+        | Message::Probe(_) => link.is_accepted(),
+        Message::Ack(_) | Message::Refusal(_) | Message::Echo(_) | Message::VoteAnswer(_) | Message::ProbeEcho(_) => {
+            !link.is_accepted()
+        }
+        // A primary's goes with its heartbeats, a replica's with its echoes.
+        Message::Detach(_) => true,
         Message::Hello(_) | Message::Welcome(_) | Message::Goodbye(_) => false,
     }
 }

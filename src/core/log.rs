@@ -1,8 +1,9 @@
 //! What the core knows of one space's log: its end, what of it is durable, and the writes under way.
 
 use alloc::collections::VecDeque;
+use core::time::Duration;
 
-use crate::types::{Entry, Epoch, EpochHistory, Position, Sequence, SpaceId, WriteId};
+use crate::types::{Entry, Epoch, EpochHistory, Position, Sequence, SpaceId, Time, WriteId};
 
 use super::action::{Action, Actions};
 
@@ -26,6 +27,8 @@ struct Write {
     id: WriteId,
     end: Position,
     bytes: u64,
+    /// When it was handed to the disk.
+    at: Time,
 }
 
 /// One space's log as the core sees it.
@@ -113,7 +116,7 @@ impl Log {
     }
 
     /// Hands what was pushed to the disk, as long as it is not busy enough.
-    pub(crate) fn write(&mut self, actions: &mut Actions) {
+    pub(crate) fn write(&mut self, now: Time, actions: &mut Actions) {
         while !self.unwritten.is_empty() && self.takes_another_write() {
             let mut bytes = 0;
             let mut count = 0;
@@ -128,10 +131,15 @@ impl Log {
             entries.extend(self.unwritten.drain(..count));
             let Some(last) = entries.last() else { return };
             self.write_counter += 1;
-            let write = Write { id: WriteId(self.write_counter), end: last.position(), bytes: bytes as u64 };
+            let write = Write { id: WriteId(self.write_counter), end: last.position(), bytes: bytes as u64, at: now };
             self.writes.push_back(write);
             actions.push(Action::WalAppend { space: self.space, write: write.id, entries });
         }
+    }
+
+    /// When the disk counts as stalled, unless it confirms a write before.
+    pub(crate) fn stalls_at(&self, limit: Duration) -> Option<Time> {
+        self.writes.front().map(|write| write.at + limit)
     }
 
     fn takes_another_write(&self) -> bool {

@@ -22,6 +22,92 @@ pub enum Notice {
         /// The epoch in which it holds; a fencing token for a primary.
         epoch: Epoch,
     },
+    /// This node was elected: its engine is to open itself, and says [`Command::Ready`](super::Command::Ready) where the
+    /// space has a readiness gate.
+    BecamePrimary {
+        /// The space.
+        space: SpaceId,
+        /// The epoch; a fencing token.
+        epoch: Epoch,
+    },
+    /// This node is not the primary any more. Appends that waited were answered as unknown.
+    Deposed {
+        /// The space.
+        space: SpaceId,
+        /// The epoch that ended here.
+        epoch: Epoch,
+        /// The higher epoch that somebody promised.
+        by: Epoch,
+    },
+    /// This node asks for votes.
+    ElectionStarted {
+        /// The space.
+        space: SpaceId,
+        /// The epoch that it would open.
+        epoch: Epoch,
+    },
+    /// A majority echoed lately: the primary ships and answers at every level.
+    LeaseHeld {
+        /// The space.
+        space: SpaceId,
+        /// The primary's epoch.
+        epoch: Epoch,
+    },
+    /// No majority echoed in time, or the disk stalls: the primary ships nothing until a majority answers its probes.
+    LeaseLost {
+        /// The space.
+        space: SpaceId,
+        /// The primary's epoch.
+        epoch: Epoch,
+    },
+    /// What is answered and not committed reached its limit: appends at Local wait.
+    ExposureReached {
+        /// The space.
+        space: SpaceId,
+        /// Entries that are exposed.
+        entries: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// The age of the oldest, in milliseconds.
+        age_ms: u64,
+    },
+    /// Entries that another log replaces are durable in a salvage file, and are truncated now.
+    Salvaged {
+        /// The space.
+        space: SpaceId,
+        /// The first of them.
+        first: Position,
+        /// The last.
+        last: Position,
+        /// The epoch whose primary has another log.
+        by: Epoch,
+    },
+    /// Entries of an epoch that may be lost: a new primary's log ends without them, if they were ever written.
+    LossBounded {
+        /// The space.
+        space: SpaceId,
+        /// The epoch that ended.
+        lost: Epoch,
+        /// The first sequence of it that may be lost.
+        from: Sequence,
+        /// At most this many bytes were answered; `None` where nothing bounded them.
+        bytes_max: Option<u64>,
+        /// The epoch that goes on.
+        by: Epoch,
+    },
+    /// Entries of an epoch that were on this node, and are replaced: their number is exact.
+    LossExact {
+        /// The space.
+        space: SpaceId,
+        /// The epoch that ended.
+        lost: Epoch,
+        /// The first of its entries that is lost.
+        first: Sequence,
+        /// The last that this node had.
+        last: Sequence,
+        /// The epoch that goes on.
+        by: Epoch,
+    },
     /// The commit moved on.
     Committed {
         /// The space.
@@ -174,6 +260,28 @@ impl fmt::Display for Notice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RoleChanged { space, role, epoch } => write!(formatter, "{space} is {role} in {epoch}"),
+            Self::BecamePrimary { space, epoch } => write!(formatter, "{space} became primary in {epoch}"),
+            Self::Deposed { space, epoch, by } => write!(formatter, "{space} deposed in {epoch} by {by}"),
+            Self::ElectionStarted { space, epoch } => write!(formatter, "{space} stands for {epoch}"),
+            Self::LeaseHeld { space, epoch } => write!(formatter, "{space} lease of {epoch} held"),
+            Self::LeaseLost { space, epoch } => write!(formatter, "{space} lease of {epoch} lost"),
+            Self::ExposureReached { space, entries, bytes, age_ms } => {
+                write!(formatter, "{space} exposure reached: {entries} entries, {bytes} bytes, {age_ms} ms")
+            }
+            Self::Salvaged { space, first, last, by } => {
+                write!(formatter, "{space} salvaged {first}..{last}, replaced by {by}")
+            }
+            Self::LossBounded { space, lost, from, bytes_max, by } => {
+                write!(formatter, "{space} {lost} may have lost what it answered from {from} on")?;
+                match bytes_max {
+                    Some(bytes) => write!(formatter, ", at most {bytes} bytes")?,
+                    None => write!(formatter, ", without a bound")?,
+                }
+                write!(formatter, ", replaced by {by}")
+            }
+            Self::LossExact { space, lost, first, last, by } => {
+                write!(formatter, "{space} {lost} lost {first}..{last}, replaced by {by}")
+            }
             Self::Committed { space, commit } => write!(formatter, "{space} committed {commit}"),
             Self::ReplicaAcked { space, replica, durable, lag_us } => {
                 write!(formatter, "{space} {replica} acked {durable} lag {lag_us} us")

@@ -28,6 +28,10 @@ pub(crate) struct Peer {
     pub(crate) breaker: Breaker,
     /// When the next heartbeat leaves; `None` while no dialled link is open.
     pub(crate) heartbeat_at: Option<Time>,
+    /// When the newest heartbeat was sent that it echoed on the dialled link.
+    pub(crate) echoed: Option<Time>,
+    /// When its echoes keep no lease any more; `None` where that was told.
+    pub(crate) stale_at: Option<Time>,
     /// Spaces whose commit the peer has not confirmed; a heartbeat names them.
     pub(crate) unconfirmed: VecDeque<SpaceId>,
     /// Spaces that have something to ship and wait for room on the dialled link.
@@ -46,6 +50,8 @@ impl Peer {
             backoffs: 0,
             breaker: Breaker::default(),
             heartbeat_at: None,
+            echoed: None,
+            stale_at: None,
             unconfirmed: VecDeque::new(),
             waiting: VecDeque::new(),
         }

@@ -15,6 +15,7 @@ use super::action::{Action, AppendError, Outcome};
 use super::config::{Ack, SpaceConfig};
 use super::context::Context;
 use super::event::Append;
+use super::lease::Lease;
 use super::log::Log;
 use super::notice::{Notice, StopReason};
 use super::waiting::{Waiter, Waiting, token};
@@ -27,14 +28,15 @@ pub(super) struct Primary {
     pub(super) voters: Vec<NodeId>,
     ack: Ack,
     pub(super) phase: Phase,
+    /// Whether the engine is ready for appends.
+    ready: bool,
+    pub(super) lease: Lease,
     pub(super) shipper: WalShipper,
     pub(super) waiting: Waiting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
-    /// The promise of the epoch is not durable yet.
-    Promising,
     /// The epoch's first entry is not durable yet.
     Starting { start: Sequence },
     /// Appends are taken. Only entries from `start` on commit by being counted (S10).
@@ -42,7 +44,15 @@ pub(super) enum Phase {
 }
 
 impl Primary {
-    pub(super) fn new(name: SpaceName, epoch: Epoch, config: &SpaceConfig, log: &Log, context: &Context<'_>) -> Self {
+    /// The primary of an epoch whose votes were asked for at `asked`.
+    pub(super) fn new(
+        name: SpaceName,
+        epoch: Epoch,
+        asked: Time,
+        config: &SpaceConfig,
+        log: &Log,
+        context: &Context<'_>,
+    ) -> Self {
         let space = name.id();
         let node = context.config.node;
         let replicas = config.voters.iter().copied().filter(|&voter| voter != node);
@@ -51,45 +61,37 @@ impl Primary {
             progress.attach(context.links.open_to(progress.node), log.end());
         }
         let voters = config.voters.clone();
-        Self { space, voters, ack: config.ack, phase: Phase::Promising, shipper, waiting: Waiting::default() }
+        let phase = Phase::Starting { start: log.end().sequence.next() };
+        let (ready, lease) = (!config.readiness_gate, Lease::new(asked));
+        Self { space, voters, ack: config.ack, phase, ready, lease, shipper, waiting: Waiting::default() }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
         self.shipper.epoch
     }
 
+    /// Whether appends are taken.
     pub(super) fn is_open(&self) -> bool {
         match self.phase {
-            Phase::Open { .. } => true,
-            Phase::Promising | Phase::Starting { .. } => false,
+            Phase::Open { .. } => self.ready,
+            Phase::Starting { .. } => false,
         }
+    }
+
+    /// The engine says that it is ready; says whether appends are taken by that.
+    pub(super) fn engine_ready(&mut self, epoch: Epoch) -> bool {
+        let before = self.is_open();
+        self.ready |= epoch == self.epoch();
+        self.is_open() && !before
     }
 
     pub(super) fn waiting(&self) -> u64 {
         self.waiting.count()
     }
 
-    /// Another epoch is to be opened above this one. No append of the old epoch is answered at its level any more (S9):
-    /// whoever waits is told that theirs is unknown, and may ask for it by its token.
-    pub(super) fn reopen(&mut self, epoch: Epoch, log: &Log, context: &mut Context<'_>) {
-        self.release(log, context);
-        self.phase = Phase::Promising;
-        self.shipper.epoch = epoch;
-        for index in 0..self.shipper.replicas.len() {
-            if let Some((node, link)) = self.shipper.replicas.get(index).map(|progress| (progress.node, progress.link))
-            {
-                self.shipper.link_changed(node, link, log);
-            }
-        }
-    }
-
-    /// The promise of the epoch is durable: its first entry is written.
-    pub(super) fn vote_saved(&mut self, saved: Epoch, log: &mut Log, context: &mut Context<'_>) {
-        if self.phase != Phase::Promising || saved != self.epoch() {
-            return;
-        }
-        let start = log.end().sequence.next();
-        let body = control_payload(start, &[]);
+    /// Writes the epoch's first entry, and tells every replica who the primary is.
+    pub(super) fn start(&mut self, log: &mut Log, commit: Sequence, context: &mut Context<'_>) {
+        let body = control_payload(log.end().sequence.next(), &[]);
         let timestamp = context.config.clock_origin.saturating_add(context.now.0.saturating_mul(1_000));
         let entry = Entry::following(
             &log.end(),
@@ -99,10 +101,10 @@ impl Primary {
             timestamp,
             body,
         );
-        self.phase = Phase::Starting { start };
         self.shipper.append_entry(entry.clone());
         log.push(entry);
-        log.write(context.actions);
+        log.write(context.now, context.actions);
+        self.shipper.ship_all(Shipped { log, commit }, context);
     }
 
     /// A client's append.
@@ -122,7 +124,7 @@ impl Primary {
         self.waiting.push(ack.unwrap_or(self.ack), waiter);
         self.shipper.append_entry(entry.clone());
         log.push(entry);
-        log.write(context.actions);
+        log.write(context.now, context.actions);
     }
 
     fn check(&self, payload: &Bytes, control: Control, log: &Log, context: &Context<'_>) -> Result<(), AppendError> {
@@ -156,13 +158,13 @@ impl Primary {
         let opens = match self.phase {
             Phase::Starting { start } if log.durable() >= start => {
                 self.phase = Phase::Open { start };
-                true
+                self.ready
             }
-            Phase::Promising | Phase::Starting { .. } | Phase::Open { .. } => false,
+            Phase::Starting { .. } | Phase::Open { .. } => false,
         };
         self.shipper.note_durable(from, log.durable(), context.now);
         self.advance(log, commit, context);
-        if self.is_open() {
+        if self.is_leased() {
             self.shipper.ship_all(Shipped { log, commit: *commit }, context);
         }
         // Also where no replica answers for hours; after shipping, so that what is new need not be read again.
@@ -200,7 +202,7 @@ impl Primary {
 
     /// Ships to one replica what may be shipped, and judges how it does.
     pub(super) fn ship(&mut self, node: NodeId, log: &Log, commit: Sequence, context: &mut Context<'_>) {
-        if self.is_open() {
+        if self.is_leased() {
             self.shipper.ship(node, Shipped { log, commit }, context);
         }
         self.shipper.measure(node, log, context);
@@ -258,8 +260,10 @@ impl Primary {
     /// What a heartbeat tells the peer; `None` where it has confirmed everything.
     pub(super) fn unconfirmed(&mut self, node: NodeId, commit: Sequence) -> Option<SpaceCommit> {
         let (space, epoch) = (self.space, self.epoch());
+        // Without a lease no heartbeat speaks for the space; the next commit names it again.
+        let leased = self.is_leased();
         let progress = self.shipper.replica_mut(node)?;
-        progress.unconfirmed = progress.commit < commit;
+        progress.unconfirmed = leased && progress.commit < commit;
         progress.unconfirmed.then_some(SpaceCommit { space, epoch, commit })
     }
 
@@ -287,7 +291,8 @@ impl Primary {
         for waiter in expired {
             self.unknown(&waiter, log, context);
         }
-        self.shipper.tick(self.is_open(), Shipped { log, commit }, context);
+        self.probe(context);
+        self.shipper.tick(self.is_leased(), Shipped { log, commit }, context);
     }
 
     fn unknown(&self, waiter: &Waiter, log: &Log, context: &mut Context<'_>) {

@@ -7,6 +7,7 @@ use crate::types::{Entry, LinkId, NodeId, Position, ReadId, Sequence, Time};
 
 use super::breaker::Breaker;
 use super::lag_monitor::LagMonitor;
+use super::link::Links;
 
 /// What a primary knows of one replica of one space: what it has, what is under way to it, and how it does.
 #[derive(Debug, Clone, Hash)]
@@ -14,6 +15,12 @@ pub struct ReplicaProgress {
     pub(crate) node: NodeId,
     /// The open link to it, while there is one.
     pub(crate) link: Option<LinkId>,
+    /// The link on which it accepted a batch of the epoch: its echoes of heartbeats there hold for the space.
+    pub(crate) attached: Option<LinkId>,
+    /// When the newest of the grants, probes and batches was sent that it answered without a higher promise.
+    pub(crate) echo: Option<Time>,
+    /// The same of batches alone: since then it refuses every other candidate for an election time-out.
+    pub(crate) sticky: Option<Time>,
     /// Whether the space's name was sent on the link.
     pub(crate) named: bool,
     pub(crate) mode: Mode,
@@ -79,6 +86,9 @@ impl ReplicaProgress {
         Self {
             node,
             link: None,
+            attached: None,
+            echo: None,
+            sticky: None,
             named: false,
             mode: Mode::Probe { sent: false },
             next: end.sequence.next(),
@@ -110,11 +120,28 @@ impl ReplicaProgress {
     /// Begins anew on a link: first it is asked where it stands.
     pub(crate) fn attach(&mut self, link: Option<LinkId>, end: Position) {
         self.link = link;
+        self.attached = None;
         self.named = false;
-        self.diverged = None;
         self.waits_for_room = false;
+        self.ask_anew(end);
+    }
+
+    /// It is asked where it stands before anything else is sent.
+    pub(crate) fn ask_anew(&mut self, end: Position) {
+        self.diverged = None;
         self.rewind(end.sequence.next(), Some(end));
         self.mode = Mode::Probe { sent: false };
+    }
+
+    /// It answered a batch of the epoch on its link: it hears this primary.
+    pub(crate) fn heard(&mut self, sent: Time) {
+        self.attached = self.link;
+        self.sticky = self.sticky.max(Some(sent));
+    }
+
+    /// Whether its echoes of heartbeats hold for the space.
+    pub(crate) fn is_attached(&self, links: &Links) -> bool {
+        self.attached.is_some() && self.attached == links.open_to(self.node)
     }
 
     /// Sends again from `next`; what was under way is forgotten.

@@ -4,13 +4,14 @@ use alloc::collections::VecDeque;
 use alloc::format;
 
 use crate::types::message::{
-    CloseReason, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, SpaceCommit,
+    CloseReason, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, ReplicationBatchHeader, SpaceCommit,
 };
 use crate::types::{Entry, Epoch, EpochHistory, LinkId, Position, Sequence, SpaceId, Time};
 use crate::wire::HISTORY_STARTS_MAX;
 
 use super::action::Action;
 use super::context::Context;
+use super::link::Links;
 use super::log::Log;
 
 /// Bytes that may wait for the disk, in windows of the primary's: one is under way, one may follow each new link.
@@ -25,21 +26,34 @@ pub(crate) struct Receiver {
     agreed: Sequence,
     /// The link on which answers go.
     link: Option<LinkId>,
+    /// Whether heartbeats on that link hold for the space.
+    attached: bool,
+    /// Whether the primary was told that echoes do not hold for the space.
+    muted: bool,
+    /// When the primary was last heard, its heartbeats on the link not counted; `None` where it gave its lease up.
+    heard: Option<Time>,
     /// Batches whose entries are not durable yet: their last entry, and when the primary sent them.
     unanswered: VecDeque<(Sequence, Time)>,
     /// The send time of the newest batch that is answered by the next ack.
     echo: Time,
     /// Whether an ack is owed that waits for the promise to be durable.
     owes: bool,
+    /// A batch that is to be refused once the promise is durable: no answer leaves before.
+    question: Option<(LinkId, ReplicationBatchHeader)>,
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// It was accepted, or refused in a way that a later batch mends.
+    /// It was accepted.
     Done,
-    /// The logs differ from this sequence on: the space stops.
-    Diverged(Sequence),
+    /// It cannot be placed; a batch behind the common point can.
+    Refused(RefusalReason),
+    /// The logs agree up to `common` and differ in the next entry.
+    Differs {
+        /// The last entry that both have.
+        common: Position,
+    },
 }
 
 impl Receiver {
@@ -53,6 +67,79 @@ impl Receiver {
         *self = Self { epoch, ..Self::default() };
     }
 
+    /// The primary sent something for this space, whatever is answered.
+    pub(crate) fn hear(&mut self, link: LinkId, now: Time) {
+        (self.link, self.attached, self.heard) = (Some(link), true, Some(now));
+    }
+
+    /// When the primary was last heard.
+    pub(crate) fn heard(&self, links: &Links) -> Option<Time> {
+        let beat = self.link.filter(|_| self.attached).and_then(|link| links.beat(link));
+        // Heartbeats count from when the space is attached; what came before them was heard by itself.
+        self.heard.max(beat.filter(|_| self.heard.is_some()))
+    }
+
+    /// Whether heartbeats renew patience, so that no deadline is needed.
+    pub(crate) fn is_renewed(&self, links: &Links) -> bool {
+        self.attached && self.link.is_some_and(|link| links.beats(link))
+    }
+
+    /// The link is gone; `beat` is when its last heartbeat came.
+    pub(crate) fn lost(&mut self, link: LinkId, beat: Option<Time>) {
+        if self.link == Some(link) {
+            if self.attached && self.heard.is_some() {
+                self.heard = self.heard.max(beat);
+            }
+            (self.link, self.attached, self.question) = (None, false, None);
+        }
+    }
+
+    /// The primary gave its lease up; says whether it is the one that is followed.
+    pub(crate) fn released(&mut self, epoch: Epoch, link: LinkId) -> bool {
+        let ours = self.epoch == epoch && self.link == Some(link);
+        if ours {
+            (self.attached, self.heard) = (false, None);
+        }
+        ours
+    }
+
+    /// A higher epoch is promised: the primary's heartbeats renew nothing here from now on. Says whom to tell.
+    pub(crate) fn leave(&mut self, promised: Epoch, links: &Links) -> Option<(LinkId, Epoch)> {
+        if self.epoch >= promised || !self.attached {
+            return None;
+        }
+        self.heard = self.heard(links);
+        self.attached = false;
+        self.link.map(|link| (link, self.epoch))
+    }
+
+    /// Notes whether the disk stalls; says whom to tell where it begins to.
+    pub(crate) fn stall(&mut self, stalls: bool) -> Option<(LinkId, Epoch)> {
+        let begins = stalls && self.attached && !self.muted;
+        self.muted = stalls && (self.muted || begins);
+        self.link.filter(|_| begins).map(|link| (link, self.epoch))
+    }
+
+    /// On which link, and in which epoch, heartbeats hold for the space.
+    pub(crate) fn attachment(&self) -> Option<(LinkId, Epoch)> {
+        self.link.filter(|_| self.attached).map(|link| (link, self.epoch))
+    }
+
+    /// Whether a stall of the disk has to be told when it begins.
+    pub(crate) fn tells_stalls(&self) -> bool {
+        self.attached && !self.muted
+    }
+
+    /// Keeps a batch that cannot be answered before the promise is durable.
+    pub(crate) fn keep(&mut self, link: LinkId, header: ReplicationBatchHeader) {
+        self.question = Some((link, header));
+    }
+
+    /// Takes it out.
+    pub(crate) fn take_question(&mut self) -> Option<(LinkId, ReplicationBatchHeader)> {
+        self.question.take()
+    }
+
     /// How much of a primary's commit holds here.
     pub(crate) fn commit(&self, commit: SpaceCommit) -> Sequence {
         if commit.epoch == self.epoch { commit.commit.min(self.agreed) } else { Sequence::ZERO }
@@ -64,20 +151,17 @@ impl Receiver {
     /// Why the link is closed: the batch breaks a rule that no primary breaks.
     pub(crate) fn place(
         &mut self,
-        link: LinkId,
         mut batch: ReplicationBatch,
         log: &mut Log,
         context: &mut Context<'_>,
     ) -> Result<Placed, CloseReason> {
-        self.link = Some(link);
         let header = batch.header;
         let (end, previous) = (log.end(), header.previous);
         if previous.sequence > end.sequence {
-            refuse(link, &batch, RefusalReason::Gap, log, context);
-            return Ok(Placed::Done);
+            return Ok(Placed::Refused(RefusalReason::Gap));
         }
         if differs(log, previous.epoch, previous.sequence, previous.chain) {
-            return Ok(Placed::Diverged(previous.sequence));
+            return Ok(Placed::Refused(RefusalReason::Diverged { at: previous.sequence }));
         }
         // A window has room for the entry that fills it, however large that is.
         let window = context.config.window_bytes.max(context.config.entry_bytes_max);
@@ -89,13 +173,15 @@ impl Receiver {
             });
         }
         let last = chained(previous, &batch)?;
+        let mut common = previous;
         for entry in batch.entries.drain(..) {
             let position = entry.position();
             if position.sequence > log.end().sequence {
                 log.push(entry);
             } else if differs(log, position.epoch, position.sequence, position.chain) {
-                return Ok(Placed::Diverged(position.sequence));
+                return Ok(Placed::Differs { common });
             }
+            common = position;
         }
         context.actions.spare.give_back(batch.entries);
         self.agreed = self.agreed.max(last);
@@ -110,7 +196,7 @@ impl Receiver {
         } else {
             self.unanswered.push_back((last, header.sent));
         }
-        log.write(context.actions);
+        log.write(context.now, context.actions);
         Ok(Placed::Done)
     }
 
@@ -125,18 +211,17 @@ impl Receiver {
         }
     }
 
-    /// Sends the ack that is owed, if the promise of the epoch is durable.
+    /// Sends the ack that is owed. The promise of the epoch is the newest, and durable.
     pub(crate) fn answer(
         &mut self,
         space: SpaceId,
-        promise_saved: Epoch,
         commit: Sequence,
         engine: Option<Sequence>,
         log: &Log,
         context: &mut Context<'_>,
     ) {
         let Some(link) = self.link else { return };
-        if !self.owes || promise_saved < self.epoch {
+        if !self.owes {
             return;
         }
         self.owes = false;
@@ -186,7 +271,7 @@ fn unchained(entry: &Entry, lowest: Epoch, highest: Epoch) -> CloseReason {
 /// Answers a batch that is not accepted with where the log stands, so that the common point follows at once.
 pub(crate) fn refuse(
     link: LinkId,
-    batch: &ReplicationBatch,
+    header: &ReplicationBatchHeader,
     reason: RefusalReason,
     log: &Log,
     context: &mut Context<'_>,
@@ -197,15 +282,15 @@ pub(crate) fn refuse(
             let starts = log.history().starts();
             starts.get(starts.len().saturating_sub(HISTORY_STARTS_MAX)..).unwrap_or_default()
         }
-        RefusalReason::Stale { .. } | RefusalReason::NotPrimary { .. } | RefusalReason::Stopped { .. } => &[],
+        RefusalReason::Stale { .. } | RefusalReason::NotVoter | RefusalReason::Stopped { .. } => &[],
     };
     let refusal = Refusal {
-        space: batch.header.space,
-        epoch: batch.header.epoch,
+        space: header.space,
+        epoch: header.epoch,
         reason,
         end: log.end(),
         history: EpochHistory::from_starts(newest.to_vec()).unwrap_or_default(),
-        echo: batch.header.sent,
+        echo: header.sent,
     };
     context.push(Action::Send { link, message: Message::Refusal(refusal) });
 }

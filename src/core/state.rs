@@ -1,20 +1,21 @@
 //! One space: its log, its promise, its commit, and the part that this node plays in it.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::types::message::{CloseReason, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, SpaceCommit};
+use crate::types::message::{CloseReason, Refusal, RefusalReason, ReplicationAck, SpaceEpoch};
 use crate::types::{Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time, WriteId};
 
 use super::action::{Action, Outcome};
-use super::config::SpaceConfig;
+use super::config::{ReplicationConfig, SpaceConfig};
 use super::context::Context;
 use super::event::{SpaceOpened, StorageError, StorageOperation};
+use super::link::Links;
 use super::log::Log;
 use super::notice::{Notice, StopReason};
 use super::primary::Primary;
-use super::receiver::{Placed, Receiver, refuse};
+use super::promotion::Election;
+use super::receiver::Receiver;
 use super::status::Role;
 use super::token_wait::TokenWaits;
 
@@ -38,6 +39,7 @@ pub struct ReplicationState {
     pub(super) reads: Vec<(ReadId, ClientRead)>,
     pub(super) read_counter: u64,
     pub(super) waits: TokenWaits,
+    pub(super) election: Election,
     /// What the engine applied; `None` where no engine tells.
     pub(super) engine: Option<Sequence>,
     /// Where the space stands in the coordinator's index of deadlines.
@@ -69,7 +71,7 @@ pub(super) enum Part {
 }
 
 impl ReplicationState {
-    /// The space as recovery found it. A configured primary begins to open its epoch.
+    /// The space as recovery found it. Who was the primary stands at once, everybody else waits for one.
     pub(super) fn open(opened: SpaceOpened, context: &mut Context<'_>) -> Self {
         let space = opened.name.id();
         let log = Log::new(space, opened.end, opened.history);
@@ -85,15 +87,17 @@ impl ReplicationState {
             reads: Vec::new(),
             read_counter: 0,
             waits: TokenWaits::default(),
+            election: Election::new(context.now),
             engine: None,
             indexed: None,
         };
         if let Err(error) = state.config.validate(context.config) {
             state.stop(StopReason::Configuration(error), context);
-        } else if state.config.primary == context.config.node {
-            state.open_epoch(context);
         } else {
-            state.tell_role(context);
+            state.begin_election(context);
+            if state.epoch() == Epoch::ZERO && !state.election.stands() {
+                state.tell_role(context);
+            }
         }
         state
     }
@@ -116,35 +120,17 @@ impl ReplicationState {
             reads: Vec::new(),
             read_counter: 0,
             waits: TokenWaits::default(),
+            election: Election::new(context.now),
             engine: None,
             indexed: None,
         }
-    }
-
-    /// Takes a term above everything that was promised or logged, and makes the promise durable before anything else.
-    pub(super) fn open_epoch(&mut self, context: &mut Context<'_>) {
-        let highest = self.promise.max(self.log.end().epoch);
-        let Some(epoch) = highest.next_for(context.config.node) else {
-            self.stop(StopReason::TermsExhausted { last: highest }, context);
-            return;
-        };
-        self.promise = epoch;
-        context.push(Action::SaveVote { space: self.space, promise: epoch });
-        match &mut self.part {
-            Part::Primary(primary) => primary.reopen(epoch, &self.log, context),
-            Part::Replica(_) => {
-                let primary = Primary::new(self.name.clone(), epoch, &self.config, &self.log, context);
-                self.part = Part::Primary(Box::new(primary));
-            }
-            Part::Stopped(_) => {}
-        }
-        self.tell_role(context);
     }
 
     pub(super) fn role(&self) -> Role {
         match &self.part {
             Part::Primary(primary) if primary.is_open() => Role::Primary,
             Part::Primary(_) => Role::Opening,
+            Part::Replica(_) if self.election.eager || self.election.stands() => Role::Candidate,
             Part::Replica(_) => Role::Replica,
             Part::Stopped(_) => Role::Stopped,
         }
@@ -165,14 +151,12 @@ impl ReplicationState {
 
     /// A promise is durable.
     pub(super) fn vote_saved(&mut self, promise: Epoch, context: &mut Context<'_>) {
-        self.promise_saved = self.promise_saved.max(promise.min(self.promise));
-        match &mut self.part {
-            Part::Primary(primary) => primary.vote_saved(self.promise_saved, &mut self.log, context),
-            Part::Replica(receiver) => {
-                receiver.answer(self.space, self.promise_saved, self.commit, self.engine, &self.log, context);
-            }
-            Part::Stopped(_) => {}
+        if let Part::Stopped(_) = self.part {
+            return;
         }
+        self.promise_saved = self.promise_saved.max(promise.min(self.promise));
+        self.election_saved(context);
+        self.answer(context);
     }
 
     /// A write is durable.
@@ -191,91 +175,11 @@ impl ReplicationState {
             }
             Part::Replica(receiver) => {
                 receiver.durable(self.log.durable());
-                receiver.answer(self.space, self.promise_saved, self.commit, self.engine, &self.log, context);
-                self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
+                self.answer(context);
             }
             Part::Stopped(_) => return,
         }
-        self.log.write(context.actions);
-    }
-
-    /// A primary's batch.
-    ///
-    /// # Errors
-    /// Why the link is closed.
-    pub(super) fn batch(
-        &mut self,
-        peer: NodeId,
-        link: LinkId,
-        batch: ReplicationBatch,
-        context: &mut Context<'_>,
-    ) -> Result<(), CloseReason> {
-        let header = batch.header;
-        if header.epoch.owner() != peer {
-            return Err(CloseReason::Unexpected {
-                expected: alloc::format!("an epoch of {peer}"),
-                found: header.epoch.to_string(),
-            });
-        }
-        if let Part::Stopped(reason) = &self.part {
-            let reason = RefusalReason::Stopped { reason: reason.to_string() };
-            refuse(link, &batch, reason, &self.log, context);
-            return Ok(());
-        }
-        // Before the promise is looked at: two nodes that are both configured as the primary would outbid each other.
-        let receiver = match &mut self.part {
-            Part::Replica(receiver) if peer == self.config.primary => receiver,
-            Part::Primary(_) | Part::Replica(_) | Part::Stopped(_) => {
-                let reason = RefusalReason::NotPrimary { primary: self.config.primary };
-                refuse(link, &batch, reason, &self.log, context);
-                return Ok(());
-            }
-        };
-        if header.epoch < self.promise {
-            refuse(link, &batch, RefusalReason::Stale { promised: self.promise }, &self.log, context);
-            return Ok(());
-        }
-        if header.epoch > self.promise {
-            self.promise = header.epoch;
-            context.push(Action::SaveVote { space: self.space, promise: header.epoch });
-        }
-        if header.epoch > receiver.epoch() {
-            receiver.follow(header.epoch);
-            context.notify(Notice::RoleChanged { space: self.space, role: Role::Replica, epoch: header.epoch });
-        }
-        let unplaced = ReplicationBatch { header, entries: Vec::new() };
-        match receiver.place(link, batch, &mut self.log, context)? {
-            Placed::Done => {
-                let known =
-                    receiver.commit(SpaceCommit { space: self.space, epoch: header.epoch, commit: header.commit });
-                self.learn_commit(known, context);
-                if let Part::Replica(receiver) = &mut self.part {
-                    receiver.answer(self.space, self.promise_saved, self.commit, self.engine, &self.log, context);
-                }
-            }
-            Placed::Diverged(at) => {
-                refuse(link, &unplaced, RefusalReason::Diverged { at }, &self.log, context);
-                self.stop(StopReason::Diverged { epoch: header.epoch, at, ours: self.log.end() }, context);
-            }
-        }
-        Ok(())
-    }
-
-    /// A commit that a heartbeat carried; what is known now goes back.
-    pub(super) fn heartbeat(&mut self, commit: SpaceCommit, context: &mut Context<'_>) -> SpaceCommit {
-        if let Part::Replica(receiver) = &self.part {
-            let known = receiver.commit(commit);
-            self.learn_commit(known, context);
-        }
-        SpaceCommit { space: self.space, epoch: self.epoch(), commit: self.commit }
-    }
-
-    fn learn_commit(&mut self, commit: Sequence, context: &mut Context<'_>) {
-        if commit > self.commit {
-            self.commit = commit;
-            context.notify(Notice::Committed { space: self.space, commit });
-            self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
-        }
+        self.log.write(context.now, context.actions);
     }
 
     /// A replica's ack.
@@ -302,10 +206,9 @@ impl ReplicationState {
     pub(super) fn refusal(&mut self, peer: NodeId, refusal: &Refusal, context: &mut Context<'_>) {
         let Part::Primary(primary) = &mut self.part else { return };
         if let RefusalReason::Stale { promised } = refusal.reason {
-            // Another node was the primary for a while: this one opens an epoch above that one's.
+            // The voter can acknowledge nothing of this epoch any more, and may have voted for another primary.
             if promised > self.promise && refusal.epoch == primary.epoch() && self.config.voters.contains(&peer) {
-                self.promise = promised;
-                self.open_epoch(context);
+                self.depose(promised, context);
             }
             return;
         }
@@ -314,8 +217,35 @@ impl ReplicationState {
 
     /// The link to a replica is open (`Some`), or gone.
     pub(super) fn link_changed(&mut self, peer: NodeId, link: Result<LinkId, &CloseReason>, context: &mut Context<'_>) {
-        if let Part::Primary(primary) = &mut self.part {
-            primary.link_changed(peer, link, &self.log, self.commit, context);
+        match &mut self.part {
+            Part::Primary(primary) => primary.link_changed(peer, link, &self.log, self.commit, context),
+            Part::Replica(_) => {
+                if let Ok(link) = link {
+                    self.voter_linked(peer, link, context);
+                }
+            }
+            Part::Stopped(_) => {}
+        }
+    }
+
+    /// A link that a peer dialled is gone; `beat` is when its last heartbeat came.
+    pub(super) fn link_lost(&mut self, link: LinkId, beat: Option<Time>) {
+        if let Part::Replica(receiver) = &mut self.part {
+            receiver.lost(link, beat);
+        }
+    }
+
+    /// What time alone changes, looked at before and after each event: a lease that ran out, a disk that stalls.
+    pub(super) fn refresh(&mut self, context: &mut Context<'_>) {
+        let stalls = self.log.stalls_at(context.config.stall_limit).is_some_and(|at| at <= context.now);
+        match &mut self.part {
+            Part::Primary(primary) => primary.refresh_lease(stalls, &self.log, self.commit, context),
+            Part::Replica(receiver) => {
+                if let Some((link, epoch)) = receiver.stall(stalls) {
+                    context.links.detach(link, SpaceEpoch { space: self.space, epoch });
+                }
+            }
+            Part::Stopped(_) => {}
         }
     }
 
@@ -356,6 +286,7 @@ impl ReplicationState {
         }
         let first_unwritten = self.log.first_unwritten();
         let part = core::mem::replace(&mut self.part, Part::Stopped(reason.clone()));
+        self.leave_part(&part, context);
         if let Part::Primary(mut primary) = part {
             primary.dismiss(first_unwritten, &reason, &self.log, context);
         }
@@ -368,16 +299,40 @@ impl ReplicationState {
         self.indexed_role(reason, context);
     }
 
+    /// Tells whoever counts on this node's heartbeats or echoes that they do not hold for the space any more.
+    fn leave_part(&self, part: &Part, context: &mut Context<'_>) {
+        match part {
+            Part::Primary(primary) => {
+                let gone = SpaceEpoch { space: self.space, epoch: primary.epoch() };
+                primary.shipper.replicas.iter().filter_map(|progress| progress.link).for_each(|link| {
+                    context.links.detach(link, gone);
+                });
+            }
+            Part::Replica(receiver) => {
+                if let Some((link, epoch)) = receiver.attachment() {
+                    context.links.detach(link, SpaceEpoch { space: self.space, epoch });
+                }
+            }
+            Part::Stopped(_) => {}
+        }
+    }
+
     fn indexed_role(&self, reason: StopReason, context: &mut Context<'_>) {
         context.notify(Notice::SpaceStopped { space: self.space, reason });
         self.tell_role(context);
     }
 
     /// When time alone makes a difference.
-    pub(super) fn wake(&self) -> Option<Time> {
+    pub(super) fn wake(&self, links: &Links, config: &ReplicationConfig) -> Option<Time> {
         let part = match &self.part {
-            Part::Primary(primary) => primary.wake(),
-            Part::Replica(_) | Part::Stopped(_) => None,
+            Part::Primary(primary) => {
+                primary.wake().into_iter().chain(primary.lease_wake(&self.log, links, config)).min()
+            }
+            Part::Replica(receiver) => {
+                let stall = self.log.stalls_at(config.stall_limit).filter(|_| receiver.tells_stalls());
+                self.election_wake(links, config).into_iter().chain(stall).min()
+            }
+            Part::Stopped(_) => None,
         };
         part.into_iter().chain(self.waits.wake()).min()
     }
@@ -392,9 +347,16 @@ impl ReplicationState {
 
     /// A deadline of the space has come.
     pub(super) fn tick(&mut self, context: &mut Context<'_>) {
-        self.waits.expire(&self.log, self.readable(ReadUntil::Commit), context);
-        if let Part::Primary(primary) = &mut self.part {
-            primary.tick(&self.log, self.commit, context);
+        self.waits.expire(&self.log, self.commit, context);
+        match &mut self.part {
+            Part::Primary(primary) => {
+                primary.tick(&self.log, self.commit, context);
+                if primary.lease.look_at.is_some_and(|at| at <= context.now) {
+                    primary.advance(&self.log, &mut self.commit, context);
+                }
+            }
+            Part::Replica(_) => self.tick_election(context),
+            Part::Stopped(_) => {}
         }
     }
 }

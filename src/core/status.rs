@@ -13,7 +13,9 @@ use crate::types::{Epoch, NodeId, Sequence, SpaceId, SpaceName};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Configured as primary; its epoch's first entry is not durable yet.
+    /// Stands for election, or will as soon as it reaches a majority.
+    Candidate,
+    /// Elected; its epoch's first entry is not durable yet, or its engine not ready.
     Opening,
     /// Takes appends and ships them.
     Primary,
@@ -26,6 +28,7 @@ pub enum Role {
 impl fmt::Display for Role {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Candidate => "candidate",
             Self::Opening => "opening",
             Self::Primary => "primary",
             Self::Replica => "replica",
@@ -120,8 +123,10 @@ pub struct SpaceStatus {
     pub role: Role,
     /// Why it stopped, where it did.
     pub stopped: Option<String>,
-    /// The primary, by the configuration.
-    pub primary: NodeId,
+    /// The primary, as far as this node knows; `None` while it hears none.
+    pub primary: Option<NodeId>,
+    /// Whether a majority echoed lately, where this node is the primary.
+    pub leased: bool,
     /// The epoch in force, as far as this node knows; printed form.
     #[serde(serialize_with = "as_text")]
     pub epoch: Epoch,

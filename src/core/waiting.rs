@@ -76,6 +76,12 @@ impl Waiting {
         }
     }
 
+    /// Whether somebody waits for the majority to have an entry that it has, being at `commit`.
+    pub(crate) fn reaches(&self, commit: Sequence) -> bool {
+        let first = |queue: &Queue| queue.waiters.front().is_some_and(|waiter| waiter.token.sequence <= commit);
+        first(&self.quorum) || first(&self.all)
+    }
+
     /// Takes out whoever's deadline has come.
     pub(crate) fn expire(&mut self, now: Time, mut expired: impl FnMut(Waiter)) {
         for queue in [&mut self.local, &mut self.quorum, &mut self.all] {

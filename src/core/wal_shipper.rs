@@ -239,6 +239,7 @@ impl WalShipper {
         // A refusal of something older than what this answers is overtaken by it.
         progress.rewound_at = progress.rewound_at.max(ack.echo);
         progress.mode = Mode::Stream;
+        progress.heard(ack.echo.min(context.now));
         // After a new link nothing is in flight, though the replica may still owe the ack of what it is writing.
         let owes = !progress.in_flight.is_empty() || progress.durable < progress.next.previous();
         progress.answer_due = owes.then_some(context.now + context.config.retransmit_after);
@@ -273,6 +274,7 @@ impl WalShipper {
                 progress.durable = progress.durable.min(common);
                 progress.rewind(common.next(), None);
                 progress.mode = Mode::Stream;
+                progress.heard(refusal.echo.min(context.now));
                 contact(self.space, progress, context);
             }
             RefusalReason::Diverged { at } => {
@@ -281,11 +283,12 @@ impl WalShipper {
                 context.notify(Notice::ReplicaDiverged { space: self.space, replica: node, at: *at });
             }
             RefusalReason::Stopped { reason } => {
+                progress.attached = None;
                 let words = format!("stopped there: {reason}");
                 self.failed(node, words, log, context);
             }
-            RefusalReason::NotPrimary { primary } => {
-                let words = format!("its configuration names {primary} as the primary");
+            RefusalReason::NotVoter => {
+                let words = format!("its configuration has no voter {}", self.epoch.owner());
                 self.failed(node, words, log, context);
             }
             RefusalReason::Stale { .. } => {}
@@ -324,9 +327,17 @@ impl WalShipper {
         }
     }
 
+    /// Asks a replica where it stands before anything else is sent to it.
+    pub(super) fn ask_anew(&mut self, node: NodeId, log: &Log) {
+        let end = self.durable_end(log);
+        if let Some(progress) = find(&mut self.replicas, node) {
+            progress.ask_anew(end);
+        }
+    }
+
     /// Answers that are overdue, breakers that half-open, batches that waited long enough.
-    /// `open`: whether the epoch is, so that anything may be shipped.
-    pub(super) fn tick(&mut self, open: bool, shipped: Shipped<'_>, context: &mut Context<'_>) {
+    /// `leased`: whether anything may be shipped.
+    pub(super) fn tick(&mut self, leased: bool, shipped: Shipped<'_>, context: &mut Context<'_>) {
         for index in 0..self.replicas.len() {
             let Some(progress) = self.replicas.get_mut(index) else { break };
             let node = progress.node;
@@ -335,12 +346,12 @@ impl WalShipper {
                 context.notify(notice);
             }
             let overdue = progress.link.is_some() && progress.answer_due.is_some_and(|due| due <= context.now);
-            if open && overdue {
+            if leased && overdue {
                 progress.batches_failed += 1;
                 let words = format!("no answer within {} ms", context.config.retransmit_after.as_millis());
                 self.failed(node, words, shipped.log, context);
             }
-            if open {
+            if leased {
                 self.ship(node, shipped, context);
             }
             self.measure(node, shipped.log, context);

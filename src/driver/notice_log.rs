@@ -102,10 +102,19 @@ fn level(notice: &Notice) -> Level {
     match notice {
         Notice::Committed { .. } | Notice::ReplicaAcked { .. } => Level::TRACE,
         Notice::RoleChanged { .. }
+        | Notice::BecamePrimary { .. }
+        | Notice::ElectionStarted { .. }
+        | Notice::LeaseHeld { .. }
         | Notice::LinkOpened { .. }
         | Notice::BreakerHalfOpened { .. }
         | Notice::BreakerClosed { .. } => Level::INFO,
-        Notice::BreakerOpened { .. } => Level::WARN,
+        Notice::BreakerOpened { .. }
+        | Notice::Deposed { .. }
+        | Notice::LeaseLost { .. }
+        | Notice::ExposureReached { .. }
+        | Notice::Salvaged { .. }
+        | Notice::LossBounded { .. }
+        | Notice::LossExact { .. } => Level::WARN,
         Notice::ReplicaStatusChanged { to, .. } => match to {
             ReplicaStatus::Healthy | ReplicaStatus::Lagging => Level::INFO,
             ReplicaStatus::Degraded | ReplicaStatus::Failed => Level::WARN,

@@ -209,7 +209,7 @@ impl WalShipper {
                 Outcome::Unknown { token: unknown, .. } => (token, settled) = (Some(unknown), false),
                 Outcome::Failed(error) => refused = refused.or(Some(error)),
                 // An append is never answered so.
-                Outcome::Entries { .. } | Outcome::Resolved { .. } => {}
+                Outcome::Entries { .. } | Outcome::Resolved { .. } | Outcome::Standing { .. } => {}
             }
         }
         if settled {

@@ -73,9 +73,11 @@ pub(super) fn numbered(command: Command, request: RequestId) -> Command {
             Command::ReadDurable { space, request, from, entries_max, bytes_max }
         }
         Command::WaitFor { space, request: _, token, timeout } => Command::WaitFor { space, request, token, timeout },
+        Command::Promote { space, request: _ } => Command::Promote { space, request },
         Command::PauseReplica { .. }
         | Command::ResumeReplica { .. }
         | Command::OpenEpoch { .. }
+        | Command::Ready { .. }
         | Command::Shutdown => command,
     }
 }

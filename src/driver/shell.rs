@@ -270,7 +270,11 @@ impl<H: Host> Shell<H> {
     /// Hands an action to whom it concerns, without waiting. A batch is encoded at once, so its list goes back.
     fn perform(&mut self, now: Time, action: Action, spare: &mut EntryLists) -> Result<(), NodeError> {
         match action {
-            action @ (Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. }) => {
+            action @ (Action::WalAppend { .. }
+            | Action::WalRead { .. }
+            | Action::SaveVote { .. }
+            | Action::SalvageSave { .. }
+            | Action::WalTruncate { .. }) => {
                 if let Some(request) = WalRequest::from_action(action) {
                     self.wal.requests.push(request).map_err(|limit| NodeError::WalQueueFull { limit })?;
                 }

@@ -48,7 +48,7 @@ impl RoleState {
     pub const fn fencing_token(&self) -> Option<u64> {
         match self.role {
             Role::Primary => Some(self.epoch.0),
-            Role::Opening | Role::Replica | Role::Stopped => None,
+            Role::Candidate | Role::Opening | Role::Replica | Role::Stopped => None,
         }
     }
 }
@@ -113,7 +113,7 @@ fn raise(place: &mut Sequence, to: Sequence) -> bool {
 /// A space as its storage found it, before the core has said anything.
 fn found(node: NodeId, event: &Event) -> Option<(SpaceId, Reach, RoleState)> {
     if let Event::SpaceOpened(opened) = event {
-        let role = if opened.config.primary == node { Role::Opening } else { Role::Replica };
+        let role = if opened.config.primary == node { Role::Candidate } else { Role::Replica };
         let reach = Reach { durable: opened.end.sequence, commit: Sequence::ZERO };
         return Some((opened.name.id(), reach, RoleState { role, epoch: Epoch::ZERO, stopped: None }));
     }
@@ -129,18 +129,13 @@ fn found(node: NodeId, event: &Event) -> Option<(SpaceId, Reach, RoleState)> {
 mod tests {
     use super::*;
     use crate::core::{SpaceConfig, SpaceOpened};
-    use crate::types::{EpochHistory, FsyncMode, Position, SpaceName, WriteId};
+    use crate::types::{EpochHistory, Position, SpaceName, WriteId};
     use alloc::boxed::Box;
 
     #[test]
     fn what_can_be_read_is_committed_and_durable_and_nothing_falls_back() {
         let name = SpaceName::new("orders").expect("a name");
-        let config = SpaceConfig {
-            primary: NodeId(2),
-            voters: [NodeId(1), NodeId(2)].into(),
-            ack: crate::core::Ack::Local,
-            fsync: FsyncMode::PerBatch,
-        };
+        let config = SpaceConfig::new(NodeId(2), [NodeId(1), NodeId(2)].into());
         let end = Position { sequence: Sequence(4), ..Position::default() };
         let opened =
             SpaceOpened { name: name.clone(), config, end, history: EpochHistory::default(), promise: Epoch::ZERO };

@@ -10,10 +10,10 @@ use crate::core::{
     SpaceOpened,
 };
 use crate::types::entry::chain_start;
-use crate::types::message::Message;
+use crate::types::message::{Message, SpaceEpoch};
 use crate::types::{
-    ClusterId, Control, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId,
-    SpaceId, SpaceName, Time, WalEntryType,
+    ClusterId, Control, Entry, Epoch, EpochHistory, Incarnation, LinkId, NodeId, Position, RequestId, SpaceId,
+    SpaceName, Time, WalEntryType,
 };
 use crate::wire::{self, WriteBuffer};
 
@@ -185,7 +185,7 @@ impl<M: Meter> Trio<M> {
         let primary = NodeId(1);
         Event::SpaceOpened(Box::new(SpaceOpened {
             name: self.name.clone(),
-            config: SpaceConfig { primary, voters, ack: Ack::Quorum, fsync: FsyncMode::PerBatch },
+            config: SpaceConfig { ack: Ack::Quorum, ..SpaceConfig::new(primary, voters) },
             end: Position { chain: chain_start(cluster, space), ..Position::default() },
             history: EpochHistory::default(),
             promise: Epoch::ZERO,
@@ -223,7 +223,8 @@ impl<M: Meter> Trio<M> {
                     self.happens(index, Event::WalAppended { space, write, epoch, sequence });
                 }
                 Action::SaveVote { space, promise } => {
-                    self.happens(index, Event::VoteSaved { space, promise });
+                    let votes = vec![SpaceEpoch { space, epoch: promise }];
+                    self.happens(index, Event::VotesSaved { votes });
                 }
                 Action::Send { link, message } => {
                     self.send(index, link, &message);
@@ -235,6 +236,8 @@ impl<M: Meter> Trio<M> {
                 Action::Reply { outcome: Outcome::Appended { .. }, .. } => self.counts.answered += 1,
                 Action::Reply { .. }
                 | Action::WalRead { .. }
+                | Action::SalvageSave { .. }
+                | Action::WalTruncate { .. }
                 | Action::Close { .. }
                 | Action::Notify(_)
                 | Action::Halt => {}

@@ -12,6 +12,7 @@ mod storage;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::core::{Event, StorageError, StorageErrorKind, StorageOperation};
+use crate::types::message::SpaceEpoch;
 use crate::types::{EntryLists, Epoch, Sequence, SpaceId};
 use crate::wal::{Disk, Ledger, StorageOpenError, WalError};
 
@@ -151,8 +152,10 @@ impl<D: Disk> WalWorker<D> {
         if self.ledger_failed {
             self.votes_synced.clear();
         }
-        for (space, promise) in self.votes_synced.drain(..) {
-            events.push(Event::VoteSaved { space, promise });
+        let saved = |(space, epoch)| SpaceEpoch { space, epoch };
+        let votes: Vec<SpaceEpoch> = self.votes_synced.drain(..).map(saved).collect();
+        if !votes.is_empty() {
+            events.push(Event::VotesSaved { votes });
         }
         for space in core::mem::take(&mut self.busy) {
             let Some(queue) = self.spaces.get_mut(&space) else { continue };

@@ -171,6 +171,11 @@ fn decode_body(kind: Kind, body: Bytes, lists: &mut EntryLists) -> Result<Messag
         Kind::Refusal => Message::Refusal(control::decode(kind, &body)?),
         Kind::Heartbeat => Message::Heartbeat(control::decode(kind, &body)?),
         Kind::Echo => Message::Echo(control::decode(kind, &body)?),
+        Kind::VoteRequest => Message::VoteRequest(control::decode(kind, &body)?),
+        Kind::VoteAnswer => Message::VoteAnswer(control::decode(kind, &body)?),
+        Kind::Probe => Message::Probe(control::decode(kind, &body)?),
+        Kind::ProbeEcho => Message::ProbeEcho(control::decode(kind, &body)?),
+        Kind::Detach => Message::Detach(control::decode(kind, &body)?),
     })
 }
 

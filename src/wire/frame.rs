@@ -20,6 +20,11 @@ pub(super) enum Kind {
     Refusal = 7,
     Heartbeat = 8,
     Echo = 9,
+    VoteRequest = 10,
+    VoteAnswer = 11,
+    Probe = 12,
+    ProbeEcho = 13,
+    Detach = 14,
 }
 
 impl Kind {
@@ -34,7 +39,12 @@ impl Kind {
             7 => Self::Refusal,
             8 => Self::Heartbeat,
             9 => Self::Echo,
-            found => return Err(WireError::UnknownKind { expected_min: 1, expected_max: 9, found }),
+            10 => Self::VoteRequest,
+            11 => Self::VoteAnswer,
+            12 => Self::Probe,
+            13 => Self::ProbeEcho,
+            14 => Self::Detach,
+            found => return Err(WireError::UnknownKind { expected_min: 1, expected_max: 14, found }),
         })
     }
 
@@ -50,6 +60,11 @@ impl Kind {
             Self::Refusal => "Refusal",
             Self::Heartbeat => "Heartbeat",
             Self::Echo => "Echo",
+            Self::VoteRequest => "VoteRequest",
+            Self::VoteAnswer => "VoteAnswer",
+            Self::Probe => "Probe",
+            Self::ProbeEcho => "ProbeEcho",
+            Self::Detach => "Detach",
         }
     }
 }
@@ -88,7 +103,12 @@ impl WireLimits {
             | Kind::Ack
             | Kind::Refusal
             | Kind::Heartbeat
-            | Kind::Echo => {
+            | Kind::Echo
+            | Kind::VoteRequest
+            | Kind::VoteAnswer
+            | Kind::Probe
+            | Kind::ProbeEcho
+            | Kind::Detach => {
                 if self.control_bytes_max < CONTROL_BYTES_MAX as u64 {
                     self.control_bytes_max
                 } else {
@@ -149,7 +169,9 @@ impl FrameHeader {
 /// # Panics
 /// Where a message breaks the bounds that its sender has to keep: more than
 /// [`HEARTBEAT_COMMITS_MAX`](super::HEARTBEAT_COMMITS_MAX) commits, more than
-/// [`HISTORY_STARTS_MAX`](super::HISTORY_STARTS_MAX) starts of epochs, or 4 GiB of entries.
+/// [`HISTORY_STARTS_MAX`](super::HISTORY_STARTS_MAX) starts of epochs, more spaces in an election's frame than
+/// [`VOTE_ASKS_MAX`](super::VOTE_ASKS_MAX), [`VOTE_REPLIES_MAX`](super::VOTE_REPLIES_MAX) or
+/// [`SPACE_EPOCHS_MAX`](super::SPACE_EPOCHS_MAX), or 4 GiB of entries.
 pub fn encode(message: &Message, out: &mut WriteBuffer) -> u64 {
     match message {
         Message::Batch(batch) => wal_format::encode(batch, out),
@@ -161,6 +183,11 @@ pub fn encode(message: &Message, out: &mut WriteBuffer) -> u64 {
         Message::Refusal(body) => control::encode(Kind::Refusal, &control::cut_refusal(body), out),
         Message::Heartbeat(body) => control::encode(Kind::Heartbeat, body, out),
         Message::Echo(body) => control::encode(Kind::Echo, body, out),
+        Message::VoteRequest(body) => control::encode(Kind::VoteRequest, body, out),
+        Message::VoteAnswer(body) => control::encode(Kind::VoteAnswer, body, out),
+        Message::Probe(body) => control::encode(Kind::Probe, body, out),
+        Message::ProbeEcho(body) => control::encode(Kind::ProbeEcho, body, out),
+        Message::Detach(body) => control::encode(Kind::Detach, body, out),
     }
 }
 

@@ -99,7 +99,7 @@ fn replica_with_another_entry_stops_and_keeps_it() {
     rig.append(N1, Ack::Quorum, b"ours");
     rig.settle();
     rig.start(N2, log.clone(), promise.max(stray));
-    rig.run(Duration::from_secs(3));
+    rig.run(Duration::from_secs(5));
     assert_eq!(rig.status(N2).role, Role::Stopped);
     let stopped = rig.status(N2).stopped.expect("it says why");
     assert!(stopped.contains("diverged"), "{stopped}");
@@ -239,7 +239,7 @@ fn appends_of_an_epoch_that_was_outbid_are_unknown_and_the_next_epoch_keeps_them
     // The replica promised another node's epoch while this primary was not looking.
     let (log, _) = rig.kill(N2);
     rig.start(N2, log, Epoch::new(0, 8, N3));
-    rig.run(Duration::from_secs(1));
+    rig.run(Duration::from_secs(3));
     assert!(
         matches!(rig.reply(N1, request), Some(Outcome::Unknown { token, .. }) if token.epoch == Epoch::new(0, 1, N1))
     );

@@ -59,8 +59,7 @@ fn primary_whose_promise_is_not_saved_lets_time_pass() {
     rig.start(N1, log, promise);
     stall(&mut rig, &[N1], true);
     rig.run(Duration::from_secs(10));
-    assert_eq!(rig.status(N1).role, Role::Opening);
-    assert!(rig.status(N1).replicas.iter().all(|view| view.status == ReplicaStatus::Degraded), "lag is judged");
+    assert_eq!(rig.status(N1).role, Role::Candidate);
     stall(&mut rig, &[N1], false);
     rig.run(Duration::from_secs(2));
     assert_eq!(rig.status(N2).role, Role::Replica);
@@ -90,17 +89,15 @@ fn tail_keeps_to_its_bytes_while_no_replica_answers() {
 }
 
 #[test]
-fn two_configured_primaries_do_not_chase_each_other() {
+fn two_that_prefer_themselves_do_not_chase_each_other() {
     let mut rig = Rig::new(|_| {});
     let (log, promise) = rig.kill(N2);
     rig.spaces.get_mut(&N2).expect("known").primary = N2;
     rig.start(N2, log, promise);
     rig.quiet = true;
     rig.run(Duration::from_secs(20));
-    let terms = [N1, N2].map(|node| rig.status(node).epoch.term());
-    assert!(terms.iter().all(|term| *term < 5), "epochs are opened without end: {terms:?}");
-    let view = rig.status(N1).replicas.into_iter().find(|view| view.node == N2).expect("a replica");
-    assert!(view.reason.contains("names n2 as the primary"), "{}", view.reason);
+    let epochs = [N1, N2, N3].map(|node| rig.status(node).epoch);
+    assert!(epochs.iter().all(|epoch| *epoch == epochs[0] && epoch.term() < 5), "no primary is settled on: {epochs:?}");
 }
 
 #[test]

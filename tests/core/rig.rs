@@ -5,13 +5,14 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use engraft::core::{
-    Ack, Action, Actions, Event, Notice, Outcome, ReplicationConfig, ReplicationCoordinator, SpaceConfig, SpaceOpened,
+    Ack, Action, Actions, Event, Notice, Outcome, Promotion, ReplicationConfig, ReplicationCoordinator, SpaceConfig,
+    SpaceOpened,
 };
 use engraft::types::entry::chain_start;
-use engraft::types::message::CloseReason;
+use engraft::types::message::{CloseReason, SpaceEpoch};
 use engraft::types::{
-    ClusterId, Entry, Epoch, EpochHistory, FsyncMode, Incarnation, LinkId, NodeId, Position, RequestId, Sequence,
-    SpaceId, SpaceName, Time, Token,
+    ClusterId, Entry, Epoch, EpochHistory, Incarnation, LinkId, NodeId, Position, RequestId, Sequence, SpaceId,
+    SpaceName, Time, Token,
 };
 use engraft::wire::WriteBuffer;
 
@@ -127,7 +128,7 @@ impl Rig {
                 ReplicationConfig::new(node, cluster(), Incarnation(u128::from(node.0).to_be_bytes()), peers);
             change(&mut config);
             rig.configs.insert(node, config);
-            let space = SpaceConfig { primary: N1, voters: all.to_vec(), ack: Ack::Local, fsync: FsyncMode::PerBatch };
+            let space = SpaceConfig { promotion: Promotion::Manual, ..SpaceConfig::new(N1, all.to_vec()) };
             rig.spaces.insert(node, space);
             rig.start(node, Vec::new(), Epoch::ZERO);
         }
@@ -273,7 +274,7 @@ impl Rig {
             }
             Action::SaveVote { space, promise } => {
                 state.promise = state.promise.max(promise);
-                Event::VoteSaved { space, promise }
+                Event::VotesSaved { votes: vec![SpaceEpoch { space, epoch: promise }] }
             }
             other => unreachable!("no order for a disk: {other}"),
         };
@@ -301,7 +302,11 @@ impl Rig {
         self.check_action(node, &action);
         let state = self.nodes.get_mut(&node).expect("it runs");
         match action {
-            Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => state.disk.push_back(action),
+            Action::WalAppend { .. }
+            | Action::WalRead { .. }
+            | Action::SaveVote { .. }
+            | Action::SalvageSave { .. }
+            | Action::WalTruncate { .. } => state.disk.push_back(action),
             Action::Reply { request, outcome } => {
                 assert!(state.replies.insert(request, outcome).is_none(), "{request} was answered twice");
             }

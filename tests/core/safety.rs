@@ -4,7 +4,7 @@ use ::core::time::Duration;
 
 use bytes::Bytes;
 use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Event, Outcome, Role};
-use engraft::types::message::{Message, ReplicationAck, ReplicationBatch, ReplicationBatchHeader};
+use engraft::types::message::{Message, ReplicationAck, ReplicationBatch, ReplicationBatchHeader, SpaceEpoch};
 use engraft::types::{Control, Entry, Epoch, Position, ReadId, Sequence, Time, WalEntryType, WriteId};
 
 use super::rig::{N1, N2, N3, Rig, space};
@@ -19,6 +19,10 @@ fn batch(epoch: Epoch, previous: Position, entry: Option<Entry>) -> Message {
 fn entry_after(previous: &Position, epoch: Epoch) -> Entry {
     let payload = Bytes::from_static(b"another");
     Entry::following(previous, epoch, WalEntryType::EpisodeStore, Control::user(), 0, payload)
+}
+
+fn votes_saved(epoch: Epoch) -> Event {
+    Event::VotesSaved { votes: vec![SpaceEpoch { space: space(), epoch }] }
 }
 
 /// Three nodes with entries 1 to 10 of the first epoch, all synced.
@@ -92,8 +96,8 @@ fn stale_completions_change_nothing() {
         appended(write, epoch, 10),
         appended(write, other, 11),
         appended(write + 1, epoch, 11),
-        Event::VoteSaved { space, promise: Epoch::ZERO },
-        Event::VoteSaved { space, promise: Epoch::new(0, 9, N1) },
+        votes_saved(Epoch::ZERO),
+        votes_saved(Epoch::new(0, 9, N1)),
         Event::WalRead { space, read: ReadId(1_001), entries: Vec::new() },
         Event::WalRead { space, read: ReadId(1_000), entries: Vec::new() },
     ] {
@@ -113,14 +117,14 @@ fn ack_and_first_entry_wait_for_the_promise_that_is_newest() {
         rig.start(node, log, Epoch::ZERO);
         rig.nodes.get_mut(&node).expect("runs").disk_stalls = true;
     }
-    rig.event(N1, Event::VoteSaved { space: space(), promise: Epoch::new(0, 1, N1) });
-    assert_eq!(rig.status(N1).role, Role::Opening, "an older promise was saved, not the one of the new epoch");
+    rig.event(N1, votes_saved(Epoch::new(0, 1, N1)));
+    assert_eq!(rig.status(N1).role, Role::Candidate, "an older promise was saved, not the one of the new epoch");
     assert_eq!(rig.status(N1).end, Sequence(10));
     rig.nodes.get_mut(&N1).expect("runs").disk_stalls = false;
     let before = rig.sent(N2, "Ack");
     rig.run(Duration::from_millis(500));
     assert_eq!(rig.status(N2).promise, Epoch::new(0, 2, N1));
-    rig.event(N2, Event::VoteSaved { space: space(), promise: Epoch::new(0, 1, N1) });
+    rig.event(N2, votes_saved(Epoch::new(0, 1, N1)));
     let at = rig.nodes[&N2].log[9].position();
     rig.inject(N2, N1, &batch(Epoch::new(0, 2, N1), at, None));
     assert_eq!(rig.sent(N2, "Ack"), before, "acknowledged before the promise is saved");

@@ -44,9 +44,11 @@ fn appends_of_one_call_are_answered_in_its_order() {
                     sequence += 1;
                 }
                 Outcome::Failed(AppendError::UnknownSpace { .. }) => assert_eq!(number, 1_700),
-                Outcome::Unknown { .. } | Outcome::Resolved { .. } | Outcome::Failed(_) | Outcome::Entries { .. } => {
-                    panic!("{number}: {outcome}")
-                }
+                Outcome::Unknown { .. }
+                | Outcome::Resolved { .. }
+                | Outcome::Failed(_)
+                | Outcome::Entries { .. }
+                | Outcome::Standing { .. } => panic!("{number}: {outcome}"),
             }
         }
     });

@@ -10,7 +10,7 @@ use engraft::driver::tokio_host::TokioHost;
 use engraft::driver::wal_worker::StorageOptions;
 use engraft::driver::{AppendRequest, NodeHandle, NodeOptions, start};
 use engraft::types::message::CloseReason;
-use engraft::types::{ClusterId, FsyncMode, Incarnation, NodeId, Sequence, SpaceId, SpaceName, Token};
+use engraft::types::{ClusterId, Incarnation, NodeId, Sequence, SpaceId, SpaceName, Token};
 use engraft::wal::{Disk, StdDisk};
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
@@ -71,7 +71,7 @@ impl Cluster {
     /// What the node is started with; a test may change it before.
     pub(super) fn options(&self, node: NodeId) -> NodeOptions {
         let cluster = cluster_id("test-cluster");
-        let config = SpaceConfig { primary: N1, voters: NODES.to_vec(), ack: Ack::Local, fsync: FsyncMode::PerBatch };
+        let config = SpaceConfig::new(N1, NODES.to_vec());
         let directory = self.directory.path().join(node.to_string());
         let mut storage = StorageOptions::new(directory, cluster, node, incarnation(node), [1; 16]);
         storage.spaces.push((space_name(), config));

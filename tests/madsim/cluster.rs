@@ -7,7 +7,7 @@ use bytes::Bytes;
 use engraft::core::{Ack, Outcome, ReplicationConfig, SpaceConfig, SpaceStatus};
 use engraft::driver::wal_worker::StorageOptions;
 use engraft::driver::{AppendRequest, NodeHandle, NodeOptions};
-use engraft::types::{ClusterId, FsyncMode, Incarnation, NodeId, Sequence, SpaceName};
+use engraft::types::{ClusterId, Incarnation, NodeId, Sequence, SpaceName};
 use engraft_sim::madsim_host::{World, sleep};
 
 pub(super) const N1: NodeId = NodeId(1);
@@ -24,7 +24,7 @@ pub(super) fn options(world: &World, seed: u64, node: NodeId) -> NodeOptions {
     let cluster = ClusterId::from_name("story").expect("a name");
     let [high, low] = node.0.to_be_bytes();
     let incarnation = Incarnation([high, low, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-    let space = SpaceConfig { primary: N1, voters: NODES.to_vec(), ack: Ack::Local, fsync: FsyncMode::PerBatch };
+    let space = SpaceConfig::new(N1, NODES.to_vec());
     let mut storage = StorageOptions::new("/data".into(), cluster, node, incarnation, [7; 16]);
     storage.spaces.push((orders(), space));
     let peers = NODES.into_iter().filter(|peer| *peer != node);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use engraft::core::{Event, StorageErrorKind, StorageOperation};
 use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
+use engraft::types::message::SpaceEpoch;
 use engraft::types::{ClusterId, Entry, FsyncMode, NodeId, WriteId};
 use engraft::wal::{StdDisk, StorageOpenError, WalError, verify};
 
@@ -237,7 +238,7 @@ fn a_full_disk_stops_the_space_and_still_saves_promises_and_cuts() {
     assert_eq!(error.kind, StorageErrorKind::Full);
     assert!(disk.files().contains_key(Path::new("/node/reserve")));
     worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(3) });
-    assert_eq!(run(&mut worker), [Event::VoteSaved { space: space(), promise: epoch(3) }]);
+    assert_eq!(run(&mut worker), [Event::VotesSaved { votes: vec![SpaceEpoch { space: space(), epoch: epoch(3) }] }]);
     assert!(!disk.files().contains_key(Path::new("/node/reserve")), "the reserve was given up");
     drop(worker);
     let (mut worker, opened) = open(disk.clone(), &options);

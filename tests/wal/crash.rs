@@ -5,7 +5,8 @@ use std::path::Path;
 
 use engraft::core::{Event, draw::draw};
 use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
-use engraft::types::{Entry, Epoch, FsyncMode, Position, Sequence, WriteId};
+use engraft::types::message::SpaceEpoch;
+use engraft::types::{Entry, Epoch, FsyncMode, Position, WriteId};
 use engraft::wal::{Disk, verify};
 use engraft_sim::disk::{CrashPoint, SimDisk, Survivor, Survivors};
 
@@ -59,7 +60,7 @@ impl Script {
             worker.sync();
             worker.complete(&mut events);
         }
-        assert!(matches!(events.as_slice(), [Event::VoteSaved { .. }, Event::WalAppended { .. }]), "{events:?}");
+        assert!(matches!(events.as_slice(), [Event::VotesSaved { .. }, Event::WalAppended { .. }]), "{events:?}");
         if self.strict() {
             self.state.acked = self.state.written.clone();
         }
@@ -83,7 +84,7 @@ impl Script {
         self.note();
         worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(term) });
         let events = super::support::run(worker);
-        assert_eq!(events, [Event::VoteSaved { space: space(), promise: epoch(term) }]);
+        assert_eq!(events, [Event::VotesSaved { votes: vec![SpaceEpoch { space: space(), epoch: epoch(term) }] }]);
         self.state.promise = epoch(term);
         self.note();
     }

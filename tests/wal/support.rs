@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::path::Path;
 
 use bytes::Bytes;
-use engraft::core::{Ack, Event, SpaceConfig};
+use engraft::core::{Event, SpaceConfig};
 use engraft::driver::wal_worker::{StorageOpened, StorageOptions, WalRequest, WalWorker};
 use engraft::types::entry::chain_start;
 use engraft::types::{
@@ -55,7 +55,7 @@ pub(crate) fn beginning() -> Position {
 
 pub(crate) fn options(directory: &Path, mode: FsyncMode) -> StorageOptions {
     let mut options = StorageOptions::new(directory.to_owned(), cluster(), NodeId(1), Incarnation([7; 16]), [9; 16]);
-    let config = SpaceConfig { primary: NodeId(1), voters: vec![NodeId(1)], ack: Ack::Local, fsync: mode };
+    let config = SpaceConfig { fsync: mode, ..SpaceConfig::new(NodeId(1), vec![NodeId(1)]) };
     options.spaces.push((space_name(), config));
     options.wal.reserve_bytes = 4096;
     options

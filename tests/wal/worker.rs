@@ -2,6 +2,7 @@
 
 use engraft::core::{Event, StorageErrorKind, StorageOperation};
 use engraft::driver::wal_worker::{WalRequest, WalWorker};
+use engraft::types::message::SpaceEpoch;
 use engraft::types::{FsyncMode, ReadId, Sequence, WriteId};
 use engraft::wal::{StdDisk, StorageOpenError};
 
@@ -117,7 +118,7 @@ fn a_promise_outlives_a_kill_and_never_goes_back() {
     for term in [3, 9, 5] {
         worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(term) });
         let events = run(&mut worker);
-        assert_eq!(events, [Event::VoteSaved { space: space(), promise: epoch(term) }]);
+        assert_eq!(events, [Event::VotesSaved { votes: vec![SpaceEpoch { space: space(), epoch: epoch(term) }] }]);
     }
     drop(worker);
     let (_, opened) = open(StdDisk, &options);

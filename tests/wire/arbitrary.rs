@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use engraft::types::message::{
-    CloseReason, Echo, Heartbeat, Hello, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch,
-    ReplicationBatchHeader, SpaceCommit, SpaceHello, Welcome,
+    CloseReason, Detach, Echo, Heartbeat, Hello, Message, Probe, ProbeEcho, Refusal, RefusalReason, ReplicationAck,
+    ReplicationBatch, ReplicationBatchHeader, SpaceCommit, SpaceEpoch, SpaceHello, VoteAnswer, VoteAsk, VoteReply,
+    VoteRequest, VoteRound, Welcome,
 };
 use engraft::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, EpochStart, Incarnation, NodeId, Position, Sequence, SpaceId,
@@ -12,7 +13,7 @@ use engraft::types::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::build::{close_reasons, refusal_reasons};
+use super::build::{close_reasons, refusal_reasons, verdicts};
 
 /// A configuration of that many cases that writes no files.
 pub(super) fn cases(cases: u32) -> ProptestConfig {
@@ -55,6 +56,12 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         (any::<u64>(), commits())
             .prop_map(|(sent, commits)| Message::Heartbeat(Heartbeat { sent: Time(sent), commits })),
         (any::<u64>(), commits()).prop_map(|(sent, commits)| Message::Echo(Echo { sent: Time(sent), commits })),
+        vec(ask(), 0..20).prop_map(|asks| Message::VoteRequest(VoteRequest { asks })),
+        vec(reply(), 0..20).prop_map(|replies| Message::VoteAnswer(VoteAnswer { replies })),
+        (any::<u64>(), space_epochs()).prop_map(|(sent, spaces)| Message::Probe(Probe { sent: Time(sent), spaces })),
+        (any::<u64>(), space_epochs())
+            .prop_map(|(sent, promised)| Message::ProbeEcho(ProbeEcho { sent: Time(sent), promised })),
+        space_epochs().prop_map(|spaces| Message::Detach(Detach { spaces })),
     ]
 }
 
@@ -109,6 +116,40 @@ fn commits() -> impl Strategy<Value = Vec<SpaceCommit>> {
         };
         parts.into_iter().map(commit).collect()
     })
+}
+
+fn round() -> impl Strategy<Value = VoteRound> {
+    proptest::sample::select(vec![VoteRound::PreVote, VoteRound::Vote])
+}
+
+fn ask() -> impl Strategy<Value = VoteAsk> {
+    (any::<([u8; 16], [u64; 4])>(), round()).prop_map(|((space, [epoch, end_epoch, end, sent]), round)| VoteAsk {
+        space: SpaceId(space),
+        epoch: Epoch(epoch),
+        round,
+        end_epoch: Epoch(end_epoch),
+        end_sequence: Sequence(end),
+        sent: Time(sent),
+    })
+}
+
+fn reply() -> impl Strategy<Value = VoteReply> {
+    let verdict = proptest::sample::select(verdicts());
+    (any::<([u8; 16], [u64; 3])>(), round(), verdict).prop_map(|((space, [epoch, promised, sent]), round, verdict)| {
+        VoteReply {
+            space: SpaceId(space),
+            epoch: Epoch(epoch),
+            round,
+            verdict,
+            promised: Epoch(promised),
+            sent: Time(sent),
+        }
+    })
+}
+
+fn space_epochs() -> impl Strategy<Value = Vec<SpaceEpoch>> {
+    let one = any::<([u8; 16], u64)>();
+    vec(one.prop_map(|(space, epoch)| SpaceEpoch { space: SpaceId(space), epoch: Epoch(epoch) }), 0..20)
 }
 
 fn close_reason() -> impl Strategy<Value = CloseReason> {

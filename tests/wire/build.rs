@@ -2,8 +2,9 @@
 
 use bytes::{Buf, Bytes};
 use engraft::types::message::{
-    CloseReason, Echo, Heartbeat, Hello, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch,
-    ReplicationBatchHeader, SpaceCommit, SpaceHello, Welcome,
+    CloseReason, Detach, Echo, Heartbeat, Hello, Message, Probe, ProbeEcho, Refusal, RefusalReason, ReplicationAck,
+    ReplicationBatch, ReplicationBatchHeader, SpaceCommit, SpaceEpoch, SpaceHello, Verdict, VoteAnswer, VoteAsk,
+    VoteReply, VoteRequest, VoteRound, Welcome,
 };
 use engraft::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, EpochStart, Incarnation, NodeId, Position, Sequence, SpaceId,
@@ -80,7 +81,7 @@ pub(super) fn refusal_reasons() -> Vec<RefusalReason> {
         RefusalReason::Gap,
         RefusalReason::Diverged { at: Sequence(38) },
         RefusalReason::Stopped { reason: "disk full".into() },
-        RefusalReason::NotPrimary { primary: NodeId(2) },
+        RefusalReason::NotVoter,
     ]
 }
 
@@ -101,6 +102,45 @@ pub(super) fn refusal(reason: RefusalReason) -> Refusal {
 
 pub(super) fn commits(count: usize) -> Vec<SpaceCommit> {
     (0..count as u64).map(|n| SpaceCommit { space: space(), epoch: EPOCH, commit: Sequence(n) }).collect()
+}
+
+/// What a candidate asks in that many spaces, for a pre-vote and a vote in turn.
+pub(super) fn asks(count: usize) -> Vec<VoteAsk> {
+    let rounds = [VoteRound::PreVote, VoteRound::Vote].into_iter().cycle();
+    let ask = |round| VoteAsk {
+        space: space(),
+        epoch: EPOCH,
+        round,
+        end_epoch: Epoch::new(0, 2, NodeId(2)),
+        end_sequence: Sequence(40),
+        sent: Time(1_500_000),
+    };
+    rounds.take(count).map(ask).collect()
+}
+
+/// Everything that a voter says.
+pub(super) fn verdicts() -> Vec<Verdict> {
+    vec![
+        Verdict::Granted,
+        Verdict::Promised,
+        Verdict::Sticky,
+        Verdict::Restarted,
+        Verdict::Behind,
+        Verdict::NotVoter,
+        Verdict::Lineage,
+        Verdict::Stopped,
+        Verdict::UnknownSpace,
+    ]
+}
+
+pub(super) fn reply(verdict: Verdict) -> VoteReply {
+    let round = VoteRound::Vote;
+    let promised = Epoch::new(0, 4, NodeId(3));
+    VoteReply { space: space(), epoch: EPOCH, round, verdict, promised, sent: Time(1_500_000) }
+}
+
+pub(super) fn space_epochs(count: u64) -> Vec<SpaceEpoch> {
+    (0..count).map(|n| SpaceEpoch { space: space(), epoch: Epoch(EPOCH.0 + n) }).collect()
 }
 
 /// Messages of every kind, and of every variant inside them, with names.
@@ -143,6 +183,14 @@ pub(super) fn messages() -> Vec<(String, Message)> {
         ),
         ("heartbeat".to_owned(), Message::Heartbeat(Heartbeat { sent: Time(2_000_000), commits: commits(2) })),
         ("echo".to_owned(), Message::Echo(Echo { sent: Time(2_000_000), commits: commits(1) })),
+        ("vote_request".to_owned(), Message::VoteRequest(VoteRequest { asks: asks(2) })),
+        (
+            "vote_answer".to_owned(),
+            Message::VoteAnswer(VoteAnswer { replies: verdicts().into_iter().map(reply).collect() }),
+        ),
+        ("probe".to_owned(), Message::Probe(Probe { sent: Time(2_500_000), spaces: space_epochs(2) })),
+        ("probe_echo".to_owned(), Message::ProbeEcho(ProbeEcho { sent: Time(2_500_000), promised: space_epochs(1) })),
+        ("detach".to_owned(), Message::Detach(Detach { spaces: space_epochs(2) })),
     ];
     for reason in close_reasons() {
         named.push((format!("goodbye_{}", first_word(&format!("{reason:?}"))), Message::Goodbye(reason)));

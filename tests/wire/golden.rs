@@ -79,6 +79,31 @@ fn echo_has_its_golden_bytes() {
 }
 
 #[test]
+fn vote_request_has_its_golden_bytes() {
+    check("VoteRequest", "vote_request");
+}
+
+#[test]
+fn vote_answer_has_its_golden_bytes() {
+    check("VoteAnswer", "vote_answer");
+}
+
+#[test]
+fn probe_has_its_golden_bytes() {
+    check("Probe", "probe");
+}
+
+#[test]
+fn probe_echo_has_its_golden_bytes() {
+    check("ProbeEcho", "probe_echo");
+}
+
+#[test]
+fn detach_has_its_golden_bytes() {
+    check("Detach", "detach");
+}
+
+#[test]
 fn kinds_are_numbered_as_the_protocol_numbers_them() {
     let numbers = [
         ("Hello", 1),
@@ -90,6 +115,11 @@ fn kinds_are_numbered_as_the_protocol_numbers_them() {
         ("Refusal", 7),
         ("Heartbeat", 8),
         ("Echo", 9),
+        ("VoteRequest", 10),
+        ("VoteAnswer", 11),
+        ("Probe", 12),
+        ("ProbeEcho", 13),
+        ("Detach", 14),
     ];
     for (name, message) in messages() {
         let number = numbers.iter().find(|(kind, _)| *kind == message.name()).map(|(_, number)| *number);

@@ -10,7 +10,7 @@ use proptest::sample::Index;
 use super::arbitrary::{self, cases};
 use super::build::{
     close_reasons, decode, decode_pieces, frame, frame_of, header_of, limits, messages, refusal, refusal_reasons,
-    refused, sealed, stream,
+    refused, sealed, stream, verdicts,
 };
 
 const KIND_HELLO: u8 = 1;
@@ -19,6 +19,12 @@ const KIND_SPACE_HELLO: u8 = 4;
 const KIND_BATCH: u8 = 5;
 const KIND_REFUSAL: u8 = 7;
 const KIND_HEARTBEAT: u8 = 8;
+const KIND_VOTE_REQUEST: u8 = 10;
+const KIND_VOTE_ANSWER: u8 = 11;
+const KIND_PROBE: u8 = 12;
+const KIND_PROBE_ECHO: u8 = 13;
+const KIND_DETACH: u8 = 14;
+const KIND_LAST: u8 = KIND_DETACH;
 
 #[test]
 fn each_flipped_bit_of_each_message_is_found() {
@@ -73,8 +79,8 @@ fn reserved_bytes_are_refused() {
 
 #[test]
 fn unknown_kinds_are_refused() {
-    for found in [0].into_iter().chain(10..=u8::MAX) {
-        let error = WireError::UnknownKind { expected_min: 1, expected_max: 9, found };
+    for found in [0].into_iter().chain(KIND_LAST + 1..=u8::MAX) {
+        let error = WireError::UnknownKind { expected_min: 1, expected_max: KIND_LAST, found };
         assert_eq!(refused(&header_of(10, found, [0; 3])), error);
     }
 }
@@ -82,7 +88,7 @@ fn unknown_kinds_are_refused() {
 #[test]
 fn a_length_over_the_limit_is_refused_at_once() {
     let (batch_max, control_max) = (limits().batch_bytes_max, limits().control_bytes_max);
-    for kind in 1..=9 {
+    for kind in 1..=KIND_LAST {
         let (expected, other) = if kind == KIND_BATCH { (batch_max, control_max) } else { (control_max, batch_max) };
         assert_ne!(expected, other);
         let most = u32::try_from(expected).expect("the limits are below 4 GiB");
@@ -130,7 +136,7 @@ fn an_error_is_final() {
     bytes.extend_from_slice(&frame(&message));
     decoder.push(Bytes::from(bytes));
     assert_eq!(decoder.next(), Ok(Some(message.clone())));
-    let error = WireError::UnknownKind { expected_min: 1, expected_max: 9, found: 77 };
+    let error = WireError::UnknownKind { expected_min: 1, expected_max: KIND_LAST, found: 77 };
     for _ in 0..3 {
         assert_eq!((decoder.next(), decoder.buffered_bytes()), (Err(error.clone()), 0));
         decoder.push(Bytes::from(frame(&message)));
@@ -186,6 +192,18 @@ fn a_claimed_length_is_not_believed_though_the_checksum_holds() {
         heartbeat.extend_from_slice(&[0; 96]);
         assert_malformed(&frame_of(KIND_HEARTBEAT, &sealed(&heartbeat)), "Heartbeat", "", &claimed.to_string());
 
+        let mut list = claimed.to_le_bytes().to_vec();
+        list.extend_from_slice(&[0; 90]);
+        for (kind, name) in
+            [(KIND_VOTE_REQUEST, "VoteRequest"), (KIND_VOTE_ANSWER, "VoteAnswer"), (KIND_DETACH, "Detach")]
+        {
+            assert_malformed(&frame_of(kind, &sealed(&list)), name, "", &claimed.to_string());
+        }
+        let timed = [7_u64.to_le_bytes().as_slice(), &list].concat();
+        for (kind, name) in [(KIND_PROBE, "Probe"), (KIND_PROBE_ECHO, "ProbeEcho")] {
+            assert_malformed(&frame_of(kind, &sealed(&timed)), name, "", &claimed.to_string());
+        }
+
         let mut goodbye = 6_u32.to_le_bytes().to_vec();
         goodbye.extend_from_slice(&claimed.to_le_bytes());
         goodbye.extend_from_slice(b"abc");
@@ -212,6 +230,25 @@ fn an_unknown_reason_is_refused() {
         // Space and epoch stand before the reason's number.
         let body = sealed(&[[0; 24].as_slice(), &number.to_le_bytes(), &[0; 64]].concat());
         assert_malformed(&frame_of(KIND_REFUSAL, &body), "Refusal", &number.to_string(), "its number");
+    }
+}
+
+#[test]
+fn an_unknown_round_or_verdict_is_refused() {
+    // The count, the space and the epoch stand before the round, and the round before the verdict.
+    let (round, verdict) = (8 + 16 + 8, 8 + 16 + 8 + 4);
+    let places = [
+        (KIND_VOTE_REQUEST, "VoteRequest", round, 2),
+        (KIND_VOTE_ANSWER, "VoteAnswer", round, 2),
+        (KIND_VOTE_ANSWER, "VoteAnswer", verdict, u32::try_from(verdicts().len()).expect("few")),
+    ];
+    for (kind, name, place, first) in places {
+        for number in [first, u32::MAX] {
+            let mut body = 1_u64.to_le_bytes().to_vec();
+            body.resize(8 + 64, 0);
+            body[place..place + 4].copy_from_slice(&number.to_le_bytes());
+            assert_malformed(&frame_of(kind, &sealed(&body)), name, &number.to_string(), "its number");
+        }
     }
 }
 
@@ -267,7 +304,7 @@ proptest! {
     }
 
     #[test]
-    fn any_garbage_in_a_frame_that_holds_is_refused(kind in 1..=9_u8, body in vec(any::<u8>(), 0..300)) {
+    fn any_garbage_in_a_frame_that_holds_is_refused(kind in 1..=KIND_LAST, body in vec(any::<u8>(), 0..300)) {
         let (messages, error) = decode(&frame_of(kind, &body));
         prop_assert_eq!(messages, []);
         prop_assert!(error.is_some());
@@ -275,7 +312,7 @@ proptest! {
 
     /// With a checksum that holds, garbage may be a message; it is then one that is encoded the same way.
     #[test]
-    fn any_garbage_whose_checksum_holds_is_refused_or_is_a_message(kind in 1..=9_u8, body in vec(any::<u8>(), 0..300)) {
+    fn any_garbage_whose_checksum_holds_is_refused_or_is_a_message(kind in 1..=KIND_LAST, body in vec(any::<u8>(), 0..300)) {
         let bytes = frame_of(kind, &sealed(&body));
         let (messages, error) = decode(&bytes);
         match messages.as_slice() {

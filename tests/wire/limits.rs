@@ -1,14 +1,16 @@
 //! The bounds that senders keep, and that what keeps them is taken.
 
 use bytes::Bytes;
-use engraft::types::message::{CloseReason, Echo, Heartbeat, Message, Refusal, RefusalReason};
+use engraft::types::message::{
+    CloseReason, Echo, Heartbeat, Message, Probe, ProbeEcho, Refusal, RefusalReason, Verdict, VoteAnswer, VoteRequest,
+};
 use engraft::types::{Epoch, EpochHistory, EpochStart, Sequence, Time};
 use engraft::wire::{
     BATCH_HEADER_SIZE, CONTROL_BYTES_MAX, FRAME_HEADER_SIZE, FrameDecoder, HEARTBEAT_COMMITS_MAX, HISTORY_STARTS_MAX,
-    TEXT_BYTES_MAX, WireError, WireLimits, WriteBuffer, encode,
+    SPACE_EPOCHS_MAX, TEXT_BYTES_MAX, VOTE_ASKS_MAX, VOTE_REPLIES_MAX, WireError, WireLimits, WriteBuffer, encode,
 };
 
-use super::build::{batch, commits, decode, frame, refusal};
+use super::build::{asks, batch, commits, decode, frame, refusal, reply, space_epochs};
 
 fn heartbeat(count: usize) -> Message {
     Message::Heartbeat(Heartbeat { sent: Time(1), commits: commits(count) })
@@ -37,6 +39,16 @@ fn the_largest_heartbeat_fits() {
 #[test]
 fn the_largest_echo_fits() {
     check_largest(Message::Echo(Echo { sent: Time(1), commits: commits(HEARTBEAT_COMMITS_MAX) }), 32);
+}
+
+#[test]
+fn the_largest_frames_of_elections_fit() {
+    check_largest(Message::VoteRequest(VoteRequest { asks: asks(VOTE_ASKS_MAX) }), 52);
+    let replies = vec![reply(Verdict::Granted); VOTE_REPLIES_MAX];
+    check_largest(Message::VoteAnswer(VoteAnswer { replies }), 48);
+    let spaces = space_epochs(SPACE_EPOCHS_MAX as u64);
+    check_largest(Message::Probe(Probe { sent: Time(1), spaces: spaces.clone() }), 24);
+    check_largest(Message::ProbeEcho(ProbeEcho { sent: Time(1), promised: spaces }), 24);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What nodes say to each other and to clients, judged against the bytes on the disks.
 
-use engraft::core::Role;
-use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch};
+use engraft::core::{Ack, Outcome, Role};
+use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, Verdict};
 use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
 
 use super::log::{Dropped, Parsed};
@@ -144,7 +144,21 @@ impl Checks {
                     self.claims(node, commit.space, None, commit.commit);
                 }
             }
-            Message::Hello(_) | Message::Welcome(_) | Message::Goodbye(_) | Message::SpaceHello(_) => {}
+            Message::VoteAnswer(answer) => {
+                for reply in &answer.replies {
+                    if let Some(space) = self.space(reply.space).filter(|_| reply.verdict == Verdict::Granted) {
+                        self.exposes(node, space, reply.promised);
+                    }
+                }
+            }
+            Message::Hello(_)
+            | Message::Welcome(_)
+            | Message::Goodbye(_)
+            | Message::SpaceHello(_)
+            | Message::VoteRequest(_)
+            | Message::Probe(_)
+            | Message::ProbeEcho(_)
+            | Message::Detach(_) => {}
         }
     }
 
@@ -269,7 +283,7 @@ impl Checks {
         let Some(space) = self.space(id) else { return };
         match role {
             Role::Primary => {}
-            Role::Opening | Role::Replica | Role::Stopped => return,
+            Role::Candidate | Role::Opening | Role::Replica | Role::Stopped => return,
         }
         let at = &mut self.spaces[space];
         at.views[node].primary = Some(epoch);
@@ -287,11 +301,36 @@ impl Checks {
         });
     }
 
-    /// A node is told that a promise is durable.
-    pub(crate) fn promise_saved(&mut self, node: NodeIndex, id: SpaceId, promise: Epoch) {
-        if let Some(space) = self.space(id) {
-            let view = &mut self.spaces[space].views[node];
-            view.saved = view.saved.max(promise);
+    /// A client is answered.
+    pub(crate) fn replied(&mut self, node: NodeIndex, operation: &Operation, outcome: &Outcome) {
+        let space = operation.space;
+        match outcome {
+            Outcome::Appended { token } => {
+                self.token_tells_the_truth(node, operation, *token);
+                let level = operation.level;
+                self.level_holds(node, space, level, *token);
+                let at = &mut self.spaces[space];
+                at.answered_max = at.answered_max.max(token.sequence);
+            }
+            Outcome::Unknown { token, acked_by } => {
+                self.token_tells_the_truth(node, operation, *token);
+                for holder in acked_by {
+                    let at = &self.spaces[space];
+                    let holder = node_index(*holder);
+                    let holds = at.durable(holder) >= token.sequence || at.logs[holder].damage != Damage::default();
+                    self.require(holds, Invariant::S15, node, space, || {
+                        format!("says that {} has {} durable", node_id(holder), token.sequence)
+                    });
+                }
+            }
+            Outcome::Failed(_) => {
+                let written = self.operations.failed(operation.stamp);
+                self.require(written.is_none(), Invariant::S15, node, space, || {
+                    format!("answers as failed what stands at {:?}", written.map(|token| token.sequence))
+                });
+            }
+            Outcome::Resolved { .. } | Outcome::Standing { .. } => {}
+            Outcome::Entries { entries, commit } => self.read_is_committed(node, operation, entries, *commit),
         }
     }
 

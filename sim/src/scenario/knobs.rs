@@ -51,6 +51,8 @@ impl Knobs {
         };
         set(&mut config.heartbeat_interval, self.heartbeat_interval_us);
         set(&mut config.election_timeout_min, self.election_timeout_min_us);
+        config.election_timeout_max = config.election_timeout_min * 2;
+        config.alone_after = config.election_timeout_min * 2;
         set(&mut config.batch_delay, self.batch_delay_us);
         set(&mut config.retransmit_after, self.retransmit_after_us);
         set(&mut config.append_timeout, self.append_timeout_us);

@@ -74,7 +74,9 @@ impl World<'_> {
 
     fn judge(&mut self, outcome: &Outcome) -> (OperationState, Then) {
         match outcome {
-            Outcome::Appended { .. } | Outcome::Resolved { .. } => (OperationState::Done, Then::GoOn),
+            Outcome::Appended { .. } | Outcome::Resolved { .. } | Outcome::Standing { .. } => {
+                (OperationState::Done, Then::GoOn)
+            }
             Outcome::Entries { .. } => {
                 self.marks.hit(Mark::ReadAnswered);
                 (OperationState::Done, Then::GoOn)
@@ -89,7 +91,7 @@ impl World<'_> {
 
     fn after_failure(&mut self, error: &AppendError) -> Then {
         match error {
-            AppendError::NotReady => {
+            AppendError::NotReady | AppendError::NoPrimary | AppendError::Isolated => {
                 self.marks.hit(Mark::AnsweredNotReady);
                 Then::AskAgain
             }
@@ -106,11 +108,12 @@ impl World<'_> {
                 self.marks.hit(Mark::AnsweredStopped);
                 Then::AskAgain
             }
-            AppendError::TooLarge { .. } => {
-                self.marks.hit(Mark::AnsweredTooLarge);
-                Then::GoOn
-            }
-            AppendError::UnknownSpace { .. } | AppendError::ReservedControl { .. } => Then::GoOn,
+            AppendError::ExposureReached { .. } => Then::AskAgain,
+            AppendError::UnknownSpace { .. }
+            | AppendError::TooLarge { .. }
+            | AppendError::ReservedControl { .. }
+            | AppendError::NotEnoughReplicas { .. }
+            | AppendError::PrimaryAlive { .. } => Then::GoOn,
         }
     }
 

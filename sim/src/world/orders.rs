@@ -29,10 +29,12 @@ impl World<'_> {
     fn carry_out_one(&mut self, node: NodeIndex, action: Action) {
         self.judge_tampered(node, &action);
         match action {
-            Action::Send { link, message } => self.send(node, link, message),
-            Action::WalAppend { .. } | Action::WalRead { .. } | Action::SaveVote { .. } => {
-                self.order_storage(node, action)
-            }
+            Action::Send { message, .. } => self.send(node, message),
+            Action::WalAppend { .. }
+            | Action::WalRead { .. }
+            | Action::SaveVote { .. }
+            | Action::SalvageSave { .. }
+            | Action::WalTruncate { .. } => self.order_storage(node, action),
             Action::Connect { link, peer } => {
                 self.note_action(node, LineKind::Action, || format!("{link} Connect {peer}"));
                 self.connect(node, link, peer);
@@ -72,7 +74,7 @@ impl World<'_> {
                 RefusalReason::Gap => self.marks.hit(Mark::RefusedGap),
                 RefusalReason::Stale { .. } => self.marks.hit(Mark::RefusedStale),
                 RefusalReason::Diverged { .. } => self.marks.hit(Mark::RefusedDiverged),
-                RefusalReason::NotPrimary { .. } | RefusalReason::Stopped { .. } => {}
+                RefusalReason::NotVoter | RefusalReason::Stopped { .. } => {}
             }
         }
         if self.trace.is_on() {
@@ -180,7 +182,17 @@ impl World<'_> {
                 self.marks.hit(Mark::SpaceStopped);
                 LineKind::Milestone
             }
-            Notice::ReplicaDiverged { .. } | Notice::ApplyFailed { .. } => LineKind::Milestone,
+            Notice::ReplicaDiverged { .. }
+            | Notice::ApplyFailed { .. }
+            | Notice::BecamePrimary { .. }
+            | Notice::Deposed { .. }
+            | Notice::ElectionStarted { .. }
+            | Notice::LeaseHeld { .. }
+            | Notice::LeaseLost { .. }
+            | Notice::ExposureReached { .. }
+            | Notice::Salvaged { .. }
+            | Notice::LossBounded { .. }
+            | Notice::LossExact { .. } => LineKind::Milestone,
         };
         if self.trace.is_on() {
             self.note_action(node, kind, || notice.to_string());
@@ -214,7 +226,7 @@ impl World<'_> {
             self.storage_failure_marks(*operation, error);
             self.checks.storage_failed(node, *space);
         }
-        let repeatable = matches!(event, Event::WalAppended { .. } | Event::VoteSaved { .. });
+        let repeatable = matches!(event, Event::WalAppended { .. } | Event::VotesSaved { .. });
         if repeatable && self.keeps_completions() {
             self.nodes[node].old_completion = Some(event.clone());
         }

@@ -10,7 +10,7 @@ use crate::core::{Ack, NodeStatus, Outcome, ReplicationConfig, Role, SpaceConfig
 use crate::driver::tokio_host::TokioHost;
 use crate::driver::wal_worker::StorageOptions;
 use crate::driver::{AppendRequest, NodeHandle, NodeOptions, node};
-use crate::types::{ClusterId, FsyncMode, Incarnation, NodeId, Sequence, SpaceId, SpaceName};
+use crate::types::{ClusterId, Incarnation, NodeId, Sequence, SpaceId, SpaceName};
 
 use super::super::exit::Failure;
 use super::failed;
@@ -145,7 +145,11 @@ pub(super) async fn append(node: &NodeHandle, requests: Vec<AppendRequest>) -> R
     for outcome in node.append(requests).await {
         match outcome {
             Outcome::Appended { .. } => {}
-            Outcome::Unknown { .. } | Outcome::Resolved { .. } | Outcome::Failed(_) | Outcome::Entries { .. } => {
+            Outcome::Unknown { .. }
+            | Outcome::Resolved { .. }
+            | Outcome::Failed(_)
+            | Outcome::Entries { .. }
+            | Outcome::Standing { .. } => {
                 return Err(Failure::failed(format!("an append was not acknowledged: {outcome}")));
             }
         }
@@ -161,7 +165,7 @@ fn options(
     node: NodeId,
 ) -> NodeOptions {
     let incarnation = Incarnation(u128::from(node.0).to_be_bytes());
-    let space = SpaceConfig { primary: PRIMARY, voters: NODES.to_vec(), ack: Ack::Quorum, fsync: FsyncMode::PerBatch };
+    let space = SpaceConfig { ack: Ack::Quorum, ..SpaceConfig::new(PRIMARY, NODES.to_vec()) };
     let mut storage = StorageOptions::new(directory.join(node.to_string()), cluster, node, incarnation, [1; 16]);
     storage.spaces.push((name.clone(), space));
     let peers: BTreeMap<NodeId, String> =

@@ -9,7 +9,7 @@ use crate::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
 use crate::types::Epoch;
 use crate::types::entry::chain_start;
 use crate::types::{
-    ClusterId, Control, Entry, FsyncMode, Incarnation, NodeId, Position, Sequence, SpaceName, WalEntryType, WriteId,
+    ClusterId, Control, Entry, Incarnation, NodeId, Position, Sequence, SpaceName, WalEntryType, WriteId,
 };
 use crate::wal::StdDisk;
 
@@ -54,7 +54,7 @@ impl Log {
         let cluster = ClusterId::from_name("bench").map_err(|error| failed("name the cluster", error))?;
         let name = SpaceName::new("bench").map_err(|error| failed("name the space", error))?;
         let mut options = StorageOptions::new(directory.join("log"), cluster, NODE, Incarnation([1; 16]), [1; 16]);
-        let config = SpaceConfig { primary: NODE, voters: vec![NODE], ack: Ack::Local, fsync: FsyncMode::PerBatch };
+        let config = SpaceConfig::new(NODE, vec![NODE]);
         options.spaces.push((name.clone(), config));
         let (worker, _) = WalWorker::open(StdDisk, &options).map_err(|error| failed("open a log", error))?;
         let end = Position { chain: chain_start(cluster, name.id()), ..Position::default() };

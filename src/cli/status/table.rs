@@ -36,7 +36,7 @@ fn space_rows(node: &str, space: &SpaceReply) -> Vec<Row> {
     let (end, commit) = (space.end.to_string(), space.commit.to_string());
     let mut cells = [node, &space.name, &space.role, &space.epoch, &end, &commit, "", "", "", ""];
     if space.replicas.is_empty() {
-        let of = format!("of n{}", space.primary);
+        let of = space.primary.map_or_else(|| "hears no primary".to_owned(), |primary| format!("of n{primary}"));
         match &space.stopped {
             Some(reason) => cells[9] = reason,
             None if space.role == "replica" => cells[9] = &of,

@@ -60,7 +60,7 @@ pub(super) fn read_spaces(source: &mut Source, config: &NodeConfig) -> Result<Ve
         let ack = read_ack(source, &mut row)?;
         let fsync = read_fsync(source, &mut row)?;
         refuse_unknown(source, &row, "name, primary, voters, ack, fsync", example)?;
-        spaces.push(SpaceSettings { name, config: SpaceConfig { primary, voters, ack, fsync } });
+        spaces.push(SpaceSettings { name, config: SpaceConfig { ack, fsync, ..SpaceConfig::new(primary, voters) } });
     }
     Ok(spaces)
 }

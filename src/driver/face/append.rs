@@ -218,13 +218,14 @@ async fn wait_for_opening(space: &Space, timeout: Duration) -> Result<(), Append
         return Err(AppendError::Closed { space: space.name().clone() });
     }
     let mut role = space.role_receiver();
-    if role.borrow().role != Role::Opening {
+    let opens = |role: Role| matches!(role, Role::Candidate | Role::Opening);
+    if !opens(role.borrow().role) {
         return Ok(());
     }
     let sleep = space.sleep(timeout);
     tokio::select! {
         biased;
-        opened = role.wait_for(|state| state.role != Role::Opening) => {
+        opened = role.wait_for(|state| !opens(state.role)) => {
             opened.map(drop).map_err(|_| AppendError::Shutdown)
         }
         () = sleep => Err(AppendError::NotReady),
@@ -241,7 +242,7 @@ fn judge(space: &Space, outcome: Outcome) -> Result<Receipt, AppendError> {
         Outcome::Unknown { token, acked_by } => Err(AppendError::Unknown { token, acked_by }),
         Outcome::Failed(error) => Err(refusal(error, |primary| space.hint(primary))),
         // Neither answers an append.
-        Outcome::Resolved { .. } | Outcome::Entries { .. } => {
+        Outcome::Resolved { .. } | Outcome::Entries { .. } | Outcome::Standing { .. } => {
             Err(AppendError::Unanswered { failure: space.node().failure() })
         }
     }
@@ -250,14 +251,18 @@ fn judge(space: &Space, outcome: Outcome) -> Result<Receipt, AppendError> {
 fn refusal(error: core::AppendError, hint: impl FnOnce(NodeId) -> PrimaryHint) -> AppendError {
     match error {
         core::AppendError::NotPrimary { primary } => AppendError::NotPrimary { hint: hint(primary) },
-        core::AppendError::NotReady => AppendError::NotReady,
+        core::AppendError::NotReady | core::AppendError::NoPrimary | core::AppendError::Isolated => {
+            AppendError::NotReady
+        }
         core::AppendError::TooLarge { expected, found } => AppendError::TooLarge { expected, found },
         core::AppendError::Overloaded { waiting, bytes } => AppendError::Overloaded { waiting, bytes },
         core::AppendError::Stopped(reason) => AppendError::Stopped { reason },
         core::AppendError::Shutdown => AppendError::Shutdown,
-        error @ (core::AppendError::UnknownSpace { .. } | core::AppendError::ReservedControl { .. }) => {
-            AppendError::Defect { error }
-        }
+        error @ (core::AppendError::UnknownSpace { .. }
+        | core::AppendError::ReservedControl { .. }
+        | core::AppendError::ExposureReached { .. }
+        | core::AppendError::NotEnoughReplicas { .. }
+        | core::AppendError::PrimaryAlive { .. }) => AppendError::Defect { error },
     }
 }
 

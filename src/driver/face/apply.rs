@@ -111,9 +111,11 @@ async fn feed(
                 }
             }
             Outcome::Failed(core::AppendError::Overloaded { .. }) => tokio::time::sleep(RETRY_AFTER).await,
-            Outcome::Failed(_) | Outcome::Appended { .. } | Outcome::Unknown { .. } | Outcome::Resolved { .. } => {
-                return;
-            }
+            Outcome::Failed(_)
+            | Outcome::Appended { .. }
+            | Outcome::Unknown { .. }
+            | Outcome::Resolved { .. }
+            | Outcome::Standing { .. } => return,
         }
     }
 }

@@ -137,7 +137,7 @@ impl From<&NodeConfig> for Builder<StdDisk> {
         let mut builder = Self::new(config.node, &config.cluster).data_dir(&config.data_dir).listen(&config.listen);
         builder.peers = config.peers.iter().map(|peer| (peer.id, peer.address.clone())).collect();
         for space in &config.spaces {
-            let SpaceConfig { primary, voters, ack, fsync } = space.config.clone();
+            let SpaceConfig { primary, voters, ack, fsync, .. } = space.config.clone();
             let mut options = SpaceOptions::new(space.name.as_str()).ack(ack).fsync(fsync);
             (options.primary, options.voters) = (Some(primary), Some(voters));
             builder.spaces.push(options);
@@ -300,7 +300,7 @@ fn space_config(options: &SpaceOptions, replication: &ReplicationConfig) -> Spac
         let others = all.into_iter().filter(|other| *other != primary);
         [primary].into_iter().chain(others.take(REPLICA_COUNT)).collect()
     });
-    SpaceConfig { primary, voters, ack: options.ack, fsync: options.fsync }
+    SpaceConfig { ack: options.ack, fsync: options.fsync, ..SpaceConfig::new(primary, voters) }
 }
 
 /// What the handles of an opened space share; its engine runs from now on.

@@ -211,6 +211,9 @@ pub enum PauseError {
         /// Whom to ask instead.
         hint: PrimaryHint,
     },
+    /// Only the primary ships, and this node hears none.
+    #[error("this node is not the primary of the space, and hears none; an election may be under way, try again")]
+    NoPrimary,
     /// The node is no replica of the space.
     #[error("{found} is no replica of this space, expected one of {expected:?}")]
     NotAReplica {

@@ -149,8 +149,11 @@ impl Space {
     async fn check_replica(&self, replica: NodeId) -> Result<(), PauseError> {
         let status = self.status().await.ok_or(PauseError::Shutdown)?.status;
         match status.role {
-            Role::Opening | Role::Primary => {}
-            Role::Replica => return Err(PauseError::NotPrimary { hint: self.hint(status.primary) }),
+            Role::Candidate | Role::Opening | Role::Primary => {}
+            Role::Replica => {
+                let Some(primary) = status.primary else { return Err(PauseError::NoPrimary) };
+                return Err(PauseError::NotPrimary { hint: self.hint(primary) });
+            }
             Role::Stopped => return Err(PauseError::Stopped { reason: status.stopped.unwrap_or_default() }),
         }
         let expected: Vec<NodeId> = status.replicas.iter().map(|view| view.node).collect();

@@ -59,6 +59,7 @@ pub(super) fn report(status: NodeStatus, applying: impl Fn(&SpaceStatus) -> Opti
 fn reason(status: &SpaceStatus, peers: &BTreeMap<NodeId, bool>) -> String {
     let SpaceStatus { role, primary, epoch, durable, commit, .. } = status;
     match role {
+        Role::Candidate => "stands for election, or will once it reaches a majority".to_string(),
         Role::Opening => format!("opens {epoch}: its first entry is not durable yet"),
         Role::Primary => {
             let total = status.replicas.len();
@@ -68,13 +69,18 @@ fn reason(status: &SpaceStatus, peers: &BTreeMap<NodeId, bool>) -> String {
                 "takes appends in {epoch}; {healthy} of {total} replicas are healthy, {open} entries are not committed"
             )
         }
-        Role::Replica if peers.get(primary) == Some(&false) => {
-            format!("waits for a link to {primary}, the primary; it has {durable}, committed up to {commit}")
+        Role::Replica => {
+            let Some(primary) = primary else {
+                return format!("hears no primary; it has {durable}, committed up to {commit}");
+            };
+            if peers.get(primary) == Some(&false) {
+                format!("waits for a link to {primary}, the primary; it has {durable}, committed up to {commit}")
+            } else if *epoch == Epoch::ZERO {
+                format!("linked to {primary}, the primary, and has not heard its epoch yet")
+            } else {
+                format!("follows {primary} in {epoch}; it has {durable}, committed up to {commit}")
+            }
         }
-        Role::Replica if *epoch == Epoch::ZERO => {
-            format!("linked to {primary}, the primary, and has not heard its epoch yet")
-        }
-        Role::Replica => format!("follows {primary} in {epoch}; it has {durable}, committed up to {commit}"),
         Role::Stopped => status.stopped.clone().unwrap_or_else(|| "it has stopped".to_string()),
     }
 }

@@ -138,13 +138,19 @@ pub(super) async fn read_once(
         Outcome::Failed(
             core::AppendError::Shutdown
             | core::AppendError::NotPrimary { .. }
+            | core::AppendError::NoPrimary
+            | core::AppendError::PrimaryAlive { .. }
             | core::AppendError::NotReady
+            | core::AppendError::Isolated
+            | core::AppendError::ExposureReached { .. }
+            | core::AppendError::NotEnoughReplicas { .. }
             | core::AppendError::UnknownSpace { .. }
             | core::AppendError::TooLarge { .. }
             | core::AppendError::ReservedControl { .. },
         )
         | Outcome::Appended { .. }
         | Outcome::Unknown { .. }
+        | Outcome::Standing { .. }
         | Outcome::Resolved { .. } => Err(ReadError::Shutdown),
     }
 }

@@ -75,13 +75,19 @@ pub(super) async fn look(space: &Space, token: Token, timeout: Duration) -> Resu
         Outcome::Failed(
             core::AppendError::Shutdown
             | core::AppendError::NotPrimary { .. }
+            | core::AppendError::NoPrimary
+            | core::AppendError::PrimaryAlive { .. }
             | core::AppendError::NotReady
+            | core::AppendError::Isolated
+            | core::AppendError::ExposureReached { .. }
+            | core::AppendError::NotEnoughReplicas { .. }
             | core::AppendError::UnknownSpace { .. }
             | core::AppendError::TooLarge { .. }
             | core::AppendError::ReservedControl { .. },
         )
         | Outcome::Appended { .. }
         | Outcome::Unknown { .. }
+        | Outcome::Standing { .. }
         | Outcome::Entries { .. } => Err(WaitError::Shutdown),
     }
 }

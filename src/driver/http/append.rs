@@ -183,7 +183,7 @@ fn answer_line(space: &SpaceName, outcome: Outcome, config: &NodeConfig) -> (Sta
         }
         Outcome::Failed(error) => failed(&Failure::from_append(error, config)),
         // An append is never answered with entries; a node that did so is not to be believed about this append.
-        Outcome::Entries { .. } | Outcome::Resolved { .. } => failed(&Failure::Halted),
+        Outcome::Entries { .. } | Outcome::Resolved { .. } | Outcome::Standing { .. } => failed(&Failure::Halted),
     }
 }
 

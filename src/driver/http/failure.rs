@@ -105,9 +105,14 @@ impl Failure {
                 AppendError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 AppendError::ReservedControl { .. } => StatusCode::BAD_REQUEST,
                 AppendError::Overloaded { .. } => StatusCode::TOO_MANY_REQUESTS,
-                AppendError::NotReady | AppendError::Stopped(_) | AppendError::Shutdown => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                AppendError::PrimaryAlive { .. } => StatusCode::CONFLICT,
+                AppendError::NoPrimary
+                | AppendError::NotReady
+                | AppendError::Isolated
+                | AppendError::ExposureReached { .. }
+                | AppendError::NotEnoughReplicas { .. }
+                | AppendError::Stopped(_)
+                | AppendError::Shutdown => StatusCode::SERVICE_UNAVAILABLE,
             },
         }
     }
@@ -131,7 +136,12 @@ impl Failure {
                 AppendError::TooLarge { .. } => "too_large",
                 AppendError::ReservedControl { .. } => "bad_request",
                 AppendError::Overloaded { .. } => "overloaded",
+                AppendError::NoPrimary => "no_primary",
+                AppendError::PrimaryAlive { .. } => "primary_alive",
                 AppendError::NotReady => "not_ready",
+                AppendError::Isolated => "isolated",
+                AppendError::ExposureReached { .. } => "exposure_reached",
+                AppendError::NotEnoughReplicas { .. } => "not_enough_replicas",
                 AppendError::Stopped(_) => "stopped",
                 AppendError::Shutdown => "shutdown",
             },
@@ -178,7 +188,12 @@ impl IntoResponse for Failure {
 fn primary_of(error: &AppendError) -> Option<NodeId> {
     match error {
         AppendError::NotPrimary { primary } => Some(*primary),
-        AppendError::NotReady
+        AppendError::PrimaryAlive { primary } => Some(*primary),
+        AppendError::NoPrimary
+        | AppendError::NotReady
+        | AppendError::Isolated
+        | AppendError::ExposureReached { .. }
+        | AppendError::NotEnoughReplicas { .. }
         | AppendError::UnknownSpace { .. }
         | AppendError::TooLarge { .. }
         | AppendError::ReservedControl { .. }

@@ -60,9 +60,10 @@ pub(super) async fn read(
             Outcome::Entries { entries, commit } => (entries, commit),
             Outcome::Failed(error) => return Err(Failure::from_append(error, &state.config)),
             // A read is never answered as an append.
-            Outcome::Appended { .. } | Outcome::Unknown { .. } | Outcome::Resolved { .. } => {
-                return Err(Failure::Halted);
-            }
+            Outcome::Appended { .. }
+            | Outcome::Unknown { .. }
+            | Outcome::Resolved { .. }
+            | Outcome::Standing { .. } => return Err(Failure::Halted),
         };
         if !entries.is_empty() || Instant::now() >= deadline || *state.stopping.borrow() {
             let headers =

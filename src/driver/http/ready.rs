@@ -37,15 +37,17 @@ pub(super) async fn ready(
 fn obstacles(status: &NodeStatus, space: &SpaceStatus, max_lag_ms: Option<u64>) -> Vec<String> {
     let name = &space.name;
     match space.role {
+        Role::Candidate => vec![format!("{name}: an election is under way")],
         Role::Opening => vec![format!("{name}: the primary is still opening its epoch")],
         Role::Stopped => {
             let reason = space.stopped.as_deref().unwrap_or("for no reason that is known");
             vec![format!("{name}: stopped: {reason}")]
         }
-        Role::Replica if status.peers.get(&space.primary) != Some(&true) => {
-            vec![format!("{name}: no link to the primary {}", space.primary)]
-        }
-        Role::Replica => Vec::new(),
+        Role::Replica => match space.primary {
+            Some(primary) if status.peers.get(&primary) == Some(&true) => Vec::new(),
+            Some(primary) => vec![format!("{name}: no link to the primary {primary}")],
+            None => vec![format!("{name}: no primary is heard")],
+        },
         Role::Primary => {
             let late = space.replicas.iter().filter(|replica| max_lag_ms.is_some_and(|limit| replica.lag.ms > limit));
             late.map(|replica| format!("{name}: {} lags {} ms: {}", replica.node, replica.lag.ms, replica.reason))

@@ -47,7 +47,9 @@ impl WalRequest {
                 Some(Self::Read { space, read, from, entries_max, bytes_max })
             }
             Action::SaveVote { space, promise } => Some(Self::SaveVote { space, promise }),
-            Action::Send { .. }
+            Action::SalvageSave { .. }
+            | Action::WalTruncate { .. }
+            | Action::Send { .. }
             | Action::Connect { .. }
             | Action::Close { .. }
             | Action::Reply { .. }

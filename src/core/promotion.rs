@@ -1,0 +1,454 @@
+//! Elections: who stands, who is granted a vote, and who becomes the primary.
+//!
+//! Architecture Invariant: a promise binds in memory when it is decided, and is durable before anybody hears of it.
+//! A node stands only with an epoch above every one that it ever promised, so that no epoch is stood for twice.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::types::message::{CloseReason, SpaceEpoch, Verdict, VoteAsk, VoteReply, VoteRound};
+use crate::types::time::micros;
+use crate::types::{Epoch, LinkId, NodeId, Time};
+
+use super::action::Action;
+use super::config::ReplicationConfig;
+use super::context::Context;
+use super::draw::{draw_below, purpose};
+use super::link::Links;
+use super::notice::{Notice, StopReason};
+use super::primary::Primary;
+use super::receiver::Receiver;
+use super::state::{Part, ReplicationState};
+
+/// Election time-outs are rounded up to a grain of this part of a heartbeat interval, so that the spaces of a node that
+/// died ask together.
+const GRAINS_PER_HEARTBEAT: u32 = 10;
+/// How often a candidate that was told of a higher promise asks again at once.
+const REBIDS_MAX: u32 = 3;
+
+/// What a node knows of the elections of a space.
+#[derive(Debug, Clone, Hash)]
+pub(super) struct Election {
+    /// When the space was opened: what was heard before is forgotten.
+    started: Time,
+    /// Whether it stands as soon as it reaches a majority: it was the primary when it stopped, or is preferred.
+    pub(super) eager: bool,
+    /// Since when a primary is waited for, where none was heard later.
+    armed: Time,
+    /// How long.
+    timeout: Duration,
+    /// Counts the time-outs, so that each draws its own.
+    draws: u64,
+    /// The highest promise that others told of.
+    floor: Epoch,
+    pub(super) candidacy: Option<Candidacy>,
+    /// A vote that is granted and waits for its promise to be durable.
+    grant: Option<(LinkId, VoteAsk)>,
+}
+
+/// A node that stands.
+#[derive(Debug, Clone, Hash)]
+pub(super) struct Candidacy {
+    epoch: Epoch,
+    pub(super) round: VoteRound,
+    /// Whether the voters were asked: a vote is asked for once this node's own promise is durable.
+    asked: Option<Time>,
+    /// Who granted, this node among them.
+    granted: Vec<NodeId>,
+    rebids: u32,
+    /// When it is given up.
+    until: Time,
+}
+
+impl Election {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            started: now,
+            eager: false,
+            armed: now,
+            timeout: Duration::ZERO,
+            draws: 0,
+            floor: Epoch::ZERO,
+            candidacy: None,
+            grant: None,
+        }
+    }
+
+    /// Whether it asks for votes, and not only whether it would get them.
+    pub(super) fn stands(&self) -> bool {
+        self.candidacy.as_ref().is_some_and(|candidacy| candidacy.round == VoteRound::Vote)
+    }
+
+    /// The epoch that it stands for.
+    pub(super) fn asks_for(&self) -> Option<Epoch> {
+        self.candidacy.as_ref().map(|candidacy| candidacy.epoch)
+    }
+
+    /// Remembers a promise that another told of. Nothing raises the generation this way.
+    fn learn(&mut self, promised: Epoch, ours: Epoch) {
+        if promised.generation() == ours.generation() {
+            self.floor = self.floor.max(promised);
+        }
+    }
+}
+
+impl ReplicationState {
+    /// Whom the space had as its primary when this node last knew; who is preferred where there was none.
+    fn home(&self) -> NodeId {
+        let newest = self.promise.max(self.log.end().epoch);
+        if newest == Epoch::ZERO { self.config.primary } else { newest.owner() }
+    }
+
+    fn is_voter(&self, node: NodeId) -> bool {
+        self.config.voters.contains(&node)
+    }
+
+    /// The space is open: waits for its primary, or stands at once where this node was it.
+    pub(super) fn begin_election(&mut self, context: &mut Context<'_>) {
+        self.election.eager = self.home() == context.config.node;
+        self.arm(context);
+        self.stand_eagerly(context);
+    }
+
+    /// Waits for a primary anew, for a time-out of its own.
+    pub(super) fn arm(&mut self, context: &Context<'_>) {
+        let (min, max) = (context.config.election_timeout_min, context.config.election_timeout_max);
+        let spread = self.draw(micros(max - min), context.config);
+        self.election.armed = context.now;
+        self.election.timeout = min + Duration::from_micros(spread);
+    }
+
+    /// A draw below `bound`, of its own each time.
+    fn draw(&mut self, bound: u64, config: &ReplicationConfig) -> u64 {
+        self.election.draws += 1;
+        let subject = self.space.0.chunks(8).fold(u64::from(config.node.0), |subject, part| {
+            part.iter().fold(subject, |subject, byte| subject.wrapping_mul(257).wrapping_add(u64::from(*byte)))
+        });
+        draw_below(config.seed, purpose::ELECTION, subject, self.election.draws, bound)
+    }
+
+    /// When this node stands, or gives its candidacy up.
+    pub(super) fn election_wake(&self, links: &Links, config: &ReplicationConfig) -> Option<Time> {
+        let Part::Replica(receiver) = &self.part else { return None };
+        if let Some(candidacy) = &self.election.candidacy {
+            return Some(candidacy.until);
+        }
+        let itself = self.config.promotes_itself() || self.election.eager || self.home() == config.node;
+        if !itself || !self.is_voter(config.node) || receiver.is_renewed(links) {
+            return None;
+        }
+        let since = receiver.heard(links).map_or(self.election.armed, |heard| heard.max(self.election.armed));
+        let grain = (micros(config.heartbeat_interval) / u64::from(GRAINS_PER_HEARTBEAT)).max(1);
+        Some(Time((since + self.election.timeout).0.div_ceil(grain).saturating_mul(grain)))
+    }
+
+    /// A deadline of the election may have come.
+    pub(super) fn tick_election(&mut self, context: &mut Context<'_>) {
+        if self.election_wake(context.links, context.config).is_none_or(|at| at > context.now) {
+            return;
+        }
+        let stood = self.election.stands();
+        self.election.candidacy = None;
+        if stood {
+            // Votes may still be on their way to somebody else: waiting is what lets one of several win.
+            self.arm(context);
+            self.tell_role(context);
+        } else {
+            self.stand(VoteRound::PreVote, context);
+        }
+    }
+
+    /// Stands at once where nothing has to be waited for and a majority can be asked.
+    pub(super) fn stand_eagerly(&mut self, context: &mut Context<'_>) {
+        let open = |voter: &&NodeId| **voter == context.config.node || context.links.open_to(**voter).is_some();
+        let reachable = self.config.voters.iter().filter(open).count();
+        let follows = matches!(&self.part, Part::Replica(_));
+        if self.election.eager && follows && self.election.candidacy.is_none() && self.is_majority(reachable) {
+            self.stand(VoteRound::PreVote, context);
+        }
+    }
+
+    fn is_majority(&self, count: usize) -> bool {
+        count > self.config.voters.len() / 2
+    }
+
+    /// Stands with an epoch above everything that is known. A real vote is asked for once the own promise is durable.
+    pub(super) fn stand(&mut self, round: VoteRound, context: &mut Context<'_>) {
+        let highest = self.promise.max(self.log.end().epoch).max(self.election.floor);
+        let Some(epoch) = highest.next_for(context.config.node) else {
+            self.stop(StopReason::TermsExhausted { last: highest }, context);
+            return;
+        };
+        let rebids = self.election.candidacy.as_ref().map_or(0, |before| before.rebids + 1);
+        let quarter = micros(context.config.election_timeout_min) / 4;
+        let until = context.now + Duration::from_micros(quarter + self.draw(quarter, context.config));
+        let candidacy = Candidacy { epoch, round, asked: None, granted: Vec::new(), rebids, until };
+        self.election.candidacy = Some(candidacy);
+        match round {
+            VoteRound::PreVote => self.ask_voters(context),
+            VoteRound::Vote => self.promise_own(context),
+        }
+    }
+
+    /// A majority would vote for this node: it promises its epoch to itself first.
+    fn promise_own(&mut self, context: &mut Context<'_>) {
+        let Some(candidacy) = &mut self.election.candidacy else { return };
+        let epoch = candidacy.epoch;
+        (candidacy.round, candidacy.asked, candidacy.until) = (VoteRound::Vote, None, Time::MAX);
+        candidacy.granted.clear();
+        self.promise(epoch, context);
+        context.notify(Notice::ElectionStarted { space: self.space, epoch });
+        self.tell_role(context);
+    }
+
+    /// Binds this node to an epoch: nothing of a lower one is accepted or acknowledged from now on.
+    pub(super) fn promise(&mut self, epoch: Epoch, context: &mut Context<'_>) {
+        assert!(epoch > self.promise, "S2: a promise never goes back");
+        self.promise = epoch;
+        context.push(Action::SaveVote { space: self.space, promise: epoch });
+        if let Part::Replica(receiver) = &mut self.part
+            && let Some((link, epoch)) = receiver.leave(epoch, context.links)
+        {
+            context.links.detach(link, SpaceEpoch { space: self.space, epoch });
+        }
+    }
+
+    /// A promise is durable: a vote that waited for it is given, votes are asked for.
+    pub(super) fn election_saved(&mut self, context: &mut Context<'_>) {
+        if self.promise_saved < self.promise {
+            return;
+        }
+        if let Some((link, ask)) = self.election.grant.take_if(|(_, ask)| ask.epoch <= self.promise)
+            && ask.epoch == self.promise
+        {
+            context.links.reply(link, self.reply_to(&ask, Verdict::Granted));
+        }
+        let unasked = |candidacy: &Candidacy| candidacy.round == VoteRound::Vote && candidacy.asked.is_none();
+        if self.election.candidacy.as_ref().is_some_and(unasked) {
+            let longest = context.config.election_timeout_max;
+            if let Some(candidacy) = &mut self.election.candidacy {
+                candidacy.until = context.now + longest;
+            }
+            self.ask_voters(context);
+        }
+    }
+
+    fn ask_voters(&mut self, context: &mut Context<'_>) {
+        let Some(candidacy) = &mut self.election.candidacy else { return };
+        candidacy.asked = Some(context.now);
+        for index in 0..self.config.voters.len() {
+            let Some(&voter) = self.config.voters.get(index) else { break };
+            if let Some(link) = context.links.open_to(voter) {
+                self.ask_voter(link, context);
+            }
+        }
+        self.granted(context.config.node, context);
+    }
+
+    fn ask_voter(&self, link: LinkId, context: &mut Context<'_>) {
+        let Some(candidacy) = &self.election.candidacy else { return };
+        let (epoch, round, end) = (candidacy.epoch, candidacy.round, self.log.end());
+        let (end_epoch, end_sequence) = (end.epoch, end.sequence);
+        context
+            .links
+            .ask(link, VoteAsk { space: self.space, epoch, round, end_epoch, end_sequence, sent: context.now });
+    }
+
+    /// The link to a voter is open: it is asked as the others were.
+    pub(super) fn voter_linked(&mut self, voter: NodeId, link: LinkId, context: &mut Context<'_>) {
+        let asked = self.election.candidacy.as_ref().is_some_and(|candidacy| candidacy.asked.is_some());
+        if asked && self.is_voter(voter) {
+            self.ask_voter(link, context);
+        }
+        self.stand_eagerly(context);
+    }
+
+    /// What a voter said.
+    pub(super) fn voted(&mut self, voter: NodeId, reply: &VoteReply, context: &mut Context<'_>) {
+        if !self.is_voter(voter) {
+            return;
+        }
+        self.election.learn(reply.promised, self.promise);
+        let Some(candidacy) = &self.election.candidacy else { return };
+        if (reply.epoch, reply.round) != (candidacy.epoch, candidacy.round) || candidacy.asked > Some(reply.sent) {
+            return;
+        }
+        if reply.verdict == Verdict::Granted {
+            self.granted(voter, context);
+        } else if reply.round == VoteRound::PreVote
+            && self.election.floor >= candidacy.epoch
+            && candidacy.rebids < REBIDS_MAX
+        {
+            // Whoever has the better log may have the lower epoch: it takes the higher one from the refusal.
+            self.stand(VoteRound::PreVote, context);
+        }
+    }
+
+    fn granted(&mut self, voter: NodeId, context: &mut Context<'_>) {
+        let Some(candidacy) = &mut self.election.candidacy else { return };
+        if candidacy.granted.contains(&voter) {
+            return;
+        }
+        candidacy.granted.push(voter);
+        let (round, votes) = (candidacy.round, candidacy.granted.len());
+        if !self.is_majority(votes) {
+            return;
+        }
+        match round {
+            VoteRound::PreVote => self.promise_own(context),
+            VoteRound::Vote => self.elected(context),
+        }
+    }
+
+    /// A majority voted for this node: it is the primary of its epoch.
+    fn elected(&mut self, context: &mut Context<'_>) {
+        let Some(Candidacy { epoch, granted, asked, .. }) = self.election.candidacy.take() else { return };
+        self.election.eager = false;
+        let asked = asked.unwrap_or(context.now);
+        let mut primary = Primary::new(self.name.clone(), epoch, asked, &self.config, &self.log, context);
+        granted.iter().for_each(|&voter| primary.note_echo(voter, asked));
+        self.part = Part::Primary(alloc::boxed::Box::new(primary));
+        context.notify(Notice::BecamePrimary { space: self.space, epoch });
+        self.tell_role(context);
+        if let Part::Primary(primary) = &mut self.part {
+            primary.start(&mut self.log, self.commit, context);
+        }
+    }
+
+    /// This node is the primary no longer, and answers no more appends of its epoch.
+    pub(super) fn resign(&mut self, context: &mut Context<'_>) {
+        let Part::Primary(primary) = &mut self.part else { return };
+        primary.release(&self.log, context);
+        primary.release_replicas(&self.log, context);
+        self.part = Part::Replica(Receiver::default());
+    }
+
+    /// Somebody promised a higher epoch: this node is the primary no longer, and answers no more appends.
+    pub(super) fn depose(&mut self, by: Epoch, context: &mut Context<'_>) {
+        let Part::Primary(primary) = &self.part else { return };
+        let epoch = primary.epoch();
+        self.resign(context);
+        self.election.learn(by, self.promise);
+        self.arm(context);
+        context.notify(Notice::Deposed { space: self.space, epoch, by });
+        self.tell_role(context);
+    }
+
+    /// A candidate asks for this node's vote.
+    ///
+    /// # Errors
+    /// Why the link is closed: nobody asks for another node's epoch.
+    pub(super) fn asked(
+        &mut self,
+        candidate: NodeId,
+        link: LinkId,
+        ask: &VoteAsk,
+        context: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
+        if ask.epoch.owner() != candidate {
+            let expected = alloc::format!("an epoch of {candidate}");
+            return Err(CloseReason::Unexpected { expected, found: alloc::format!("{}", ask.epoch) });
+        }
+        let verdict = self.judge(candidate, ask, context);
+        if verdict == Verdict::Granted && ask.round == VoteRound::Vote {
+            if ask.epoch > self.promise {
+                self.yield_to(ask.epoch, context);
+                self.promise(ask.epoch, context);
+            }
+            self.election.eager = false;
+            self.arm(context);
+            self.election.grant = Some((link, *ask));
+            self.election_saved(context);
+        } else {
+            context.links.reply(link, self.reply_to(ask, verdict));
+        }
+        Ok(())
+    }
+
+    /// Gives up whatever part this node has in a lower epoch.
+    pub(super) fn yield_to(&mut self, epoch: Epoch, context: &mut Context<'_>) {
+        let stood = self.election.stands();
+        self.election.candidacy = None;
+        if let Part::Primary(_) = self.part {
+            self.depose(epoch, context);
+        } else if stood {
+            self.tell_role(context);
+        }
+    }
+
+    fn judge(&self, candidate: NodeId, ask: &VoteAsk, context: &Context<'_>) -> Verdict {
+        let end = self.log.end();
+        let again = ask.round == VoteRound::Vote && ask.epoch == self.promise;
+        if let Part::Stopped(_) = self.part {
+            Verdict::Stopped
+        } else if !self.is_voter(candidate) || !self.is_voter(context.config.node) {
+            Verdict::NotVoter
+        } else if ask.epoch.generation() != self.promise.generation() {
+            Verdict::Lineage
+        } else if ask.epoch <= self.promise && !again {
+            Verdict::Promised
+        } else if self.hears_another(candidate, context) {
+            Verdict::Sticky
+        } else if self.may_have_forgotten(candidate, context) {
+            Verdict::Restarted
+        } else if (ask.end_epoch, ask.end_sequence) < (end.epoch, end.sequence) {
+            Verdict::Behind
+        } else {
+            Verdict::Granted
+        }
+    }
+
+    /// Whether a leased primary was heard within the shortest election time-out, or this node is one. The primary itself
+    /// may stand anew: it knows best that it is the primary no longer.
+    pub(super) fn hears_another(&self, candidate: NodeId, context: &Context<'_>) -> bool {
+        match &self.part {
+            Part::Primary(primary) => primary.sticky_until(context.links, context.config) > context.now,
+            Part::Replica(receiver) => {
+                receiver.epoch().owner() != candidate
+                    && receiver
+                        .heard(context.links)
+                        .is_some_and(|heard| heard + context.config.election_timeout_min > context.now)
+            }
+            Part::Stopped(_) => false,
+        }
+    }
+
+    /// Whether this node, before it started, may have echoed a primary whose lease still holds. It echoed nobody's but
+    /// that of its promise, and none at all where it never promised.
+    fn may_have_forgotten(&self, candidate: NodeId, context: &Context<'_>) -> bool {
+        let newest = self.promise.max(self.log.end().epoch);
+        newest != Epoch::ZERO
+            && newest.owner() != candidate
+            && self.election.started + context.config.election_timeout_min > context.now
+    }
+
+    fn reply_to(&self, ask: &VoteAsk, verdict: Verdict) -> VoteReply {
+        let &VoteAsk { space, epoch, round, sent, .. } = ask;
+        // What is not durable is told to nobody.
+        VoteReply { space, epoch, round, verdict, promised: self.promise_saved, sent }
+    }
+
+    /// The primary gave its lease up: nothing more has to be waited for, but all replicas should not stand in one moment.
+    pub(super) fn end_patience(&mut self, context: &Context<'_>) {
+        let half = micros(context.config.election_timeout_min) / 2;
+        let spread = self.draw(half, context.config);
+        self.election.armed = context.now;
+        self.election.timeout = Duration::from_micros(spread);
+    }
+
+    /// Who the primary is, as far as this node knows.
+    pub(super) fn primary_hint(&self, now: Time, links: &Links, config: &ReplicationConfig) -> Option<NodeId> {
+        match &self.part {
+            Part::Primary(primary) => Some(primary.epoch().owner()),
+            Part::Replica(receiver) if receiver.epoch() == Epoch::ZERO => {
+                let home = self.home();
+                (home != config.node && !self.election.stands()).then_some(home)
+            }
+            Part::Replica(receiver) => {
+                let heard = receiver.heard(links).is_some_and(|heard| heard + config.election_timeout_max > now);
+                (heard && receiver.epoch() == self.promise).then_some(receiver.epoch().owner())
+            }
+            Part::Stopped(_) => None,
+        }
+    }
+}
