@@ -47,7 +47,7 @@ impl ReplicationCoordinator {
     pub(super) fn probe(&mut self, now: Time, link: LinkId, probe: &Probe, actions: &mut Actions) {
         let mut promised = Vec::new();
         for &SpaceEpoch { space, .. } in &probe.spaces {
-            let epoch = self.with(now, space, actions, |state, _| state.probed()).flatten();
+            let epoch = self.with(now, space, actions, |state, context| state.probed(context)).flatten();
             promised.extend(epoch.map(|epoch| SpaceEpoch { space, epoch }));
         }
         let message = Message::ProbeEcho(ProbeEcho { sent: probe.sent, promised });

@@ -127,9 +127,13 @@ impl ReplicationState {
     }
 
     /// A primary without a lease asks whether it is followed: the promise is the answer, and nothing is renewed by it.
-    pub(super) fn probed(&self) -> Option<Epoch> {
+    ///
+    /// `None` where nothing can be said, or where the disk stalls: an echo would keep a lease for nothing.
+    pub(super) fn probed(&self, context: &Context<'_>) -> Option<Epoch> {
         match &self.part {
-            Part::Primary(_) | Part::Replica(_) => Some(self.promise).filter(|_| self.promise_saved == self.promise),
+            Part::Primary(_) | Part::Replica(_) => {
+                Some(self.promise).filter(|_| self.promise_saved == self.promise && !self.is_stalled(context))
+            }
             Part::Stopped(_) => None,
         }
     }

@@ -235,9 +235,14 @@ impl ReplicationState {
         }
     }
 
+    /// Whether the disk has left a write unsynced for too long.
+    pub(super) fn is_stalled(&self, context: &Context<'_>) -> bool {
+        self.log.stalls_at(context.config.stall_limit).is_some_and(|at| at <= context.now)
+    }
+
     /// What time alone changes, looked at before and after each event: a lease that ran out, a disk that stalls.
     pub(super) fn refresh(&mut self, context: &mut Context<'_>) {
-        let stalls = self.log.stalls_at(context.config.stall_limit).is_some_and(|at| at <= context.now);
+        let stalls = self.is_stalled(context);
         match &mut self.part {
             Part::Primary(primary) => primary.refresh_lease(stalls, &self.log, self.commit, context),
             Part::Replica(receiver) => {

@@ -1,8 +1,8 @@
 //! What holds after every step of every test, whatever happened before.
 
-use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Notice, Outcome, WRITES_UNDER_WAY};
-use engraft::types::message::Message;
-use engraft::types::{Entry, NodeId, Position, Sequence, Token};
+use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Notice, Outcome, Role, WRITES_UNDER_WAY};
+use engraft::types::message::{Message, Verdict, VoteRound};
+use engraft::types::{Entry, Epoch, NodeId, Position, Sequence, Token};
 
 use super::rig::{N1, N2, N3, Rig, space};
 
@@ -11,13 +11,28 @@ impl Rig {
     fn synced(&self, node: NodeId) -> &[Entry] {
         match self.nodes.get(&node) {
             Some(state) => &state.log[..state.durable],
-            None => self.away.get(&node).map_or(&[], Vec::as_slice),
+            None => self.away.get(&node).map_or(&[], |(log, _)| log.as_slice()),
         }
     }
 
     fn holders(&self, token: Token) -> usize {
         let holds = |node: &NodeId| holds(self.synced(*node), token);
-        [N1, N2, N3].iter().filter(|node| holds(node)).count()
+        self.all().iter().filter(|node| holds(node)).count()
+    }
+
+    fn voters(&self) -> usize {
+        self.spaces[&N1].voters.len()
+    }
+
+    /// How many nodes make a majority.
+    fn majority(&self) -> usize {
+        self.voters() / 2 + 1
+    }
+
+    /// How many nodes have promised above this epoch, durably.
+    fn promised_above(&self, epoch: Epoch) -> usize {
+        let promises = self.nodes.values().map(|state| state.promise).chain(self.away.values().map(|away| away.1));
+        promises.filter(|promise| *promise > epoch).count()
     }
 
     /// What must hold at the moment at which a node orders something.
@@ -36,12 +51,40 @@ impl Rig {
                 assert!(state.promise >= batch.header.epoch, "S2: {node} ships before its promise is saved: {batch}");
                 assert_eq!(batch.header.epoch.owner(), node, "S1: {batch}");
             }
+            Action::Send { message: Message::VoteAnswer(answer), .. } => {
+                for reply in &answer.replies {
+                    let durable = reply.promised <= state.promise || reply.space != space();
+                    assert!(durable, "S2: {node} tells a promise that is not saved: {reply}");
+                    let granted = (reply.verdict, reply.round) == (Verdict::Granted, VoteRound::Vote);
+                    assert!(
+                        !granted || reply.promised == reply.epoch,
+                        "S2: {node} grants what it did not promise: {reply}"
+                    );
+                }
+            }
+            Action::Notify(Notice::BecamePrimary { space: told, epoch }) if *told == space() => {
+                assert_eq!(epoch.owner(), node, "S1: {epoch}");
+                assert!(state.promise >= *epoch, "S2: {node} opens {epoch} before its promise is saved");
+                let known = self.known(node);
+                for (sequence, position) in &self.truth {
+                    let found = known.get(sequence.0 as usize - 1);
+                    assert_eq!(found, Some(position), "S6: {node} is primary of {epoch} without a committed entry");
+                }
+                assert!(self.reigns.insert(*epoch), "S1: {epoch} is opened twice");
+            }
             Action::Reply { request, outcome: Outcome::Appended { token } } => {
                 let needed = match self.levels[request] {
                     Ack::Local => 1,
-                    Ack::Quorum => 2,
-                    Ack::All => 3,
+                    Ack::Quorum => self.majority(),
+                    Ack::All => self.voters(),
                 };
+                let promise = self.status(node).promise;
+                assert!(promise <= token.epoch, "S9: {node} answers {token} and has promised {promise}");
+                let above = self.promised_above(token.epoch);
+                assert!(
+                    needed == 1 || above < self.majority(),
+                    "S9: {token} is answered, {above} nodes promised above"
+                );
                 let found = self.holders(*token);
                 assert!(found >= needed, "S6: {request} is answered, {found} of {needed} nodes have {token} synced");
                 assert!(holds(self.synced(node), *token), "{request} is answered before the primary's own fsync");
@@ -54,16 +97,34 @@ impl Rig {
             }
             Action::Notify(Notice::Committed { space: told, commit }) if *told == space() => {
                 assert!(*commit > state.committed, "S7: the commit of {node} goes back to {commit}");
-                let position = self.synced(N1)[commit.0 as usize - 1].position();
+                let (known, status) = (self.known(node), self.status(node));
+                // What a replica has not even ordered from its disk was told by the primary before.
+                let position = known.get(commit.0 as usize - 1).or_else(|| self.truth.get(commit));
+                let position = *position.expect("S7: a commit of an entry that nobody has");
                 let token = Token { space: *told, epoch: position.epoch, sequence: *commit };
-                assert!(self.holders(token) >= 2, "{node} tells {token} as committed, a majority lacks it");
-                if node == N1 {
-                    assert_eq!(position.epoch, self.status(N1).epoch, "S10: {token} is committed in a later epoch");
+                let holders = self.holders(token);
+                assert!(holders >= self.majority(), "{node} tells {token} as committed, a majority lacks it");
+                if matches!(status.role, Role::Primary | Role::Opening) {
+                    assert_eq!(position.epoch, status.epoch, "S10: {token} is committed in a later epoch");
+                }
+                for position in known.iter().take(commit.0 as usize) {
+                    let before = *self.truth.entry(position.sequence).or_insert(*position);
+                    assert_eq!(before, *position, "S7: {node} commits another entry");
                 }
                 self.nodes.get_mut(&node).expect("it runs").committed = *commit;
             }
             _ => {}
         }
+    }
+
+    /// The log of a node as its core knows it: what is written and what was ordered.
+    fn known(&self, node: NodeId) -> Vec<Position> {
+        let state = &self.nodes[&node];
+        let ordered = state.disk.iter().flat_map(|action| match action {
+            Action::WalAppend { space: told, entries, .. } if *told == space() => entries.as_slice(),
+            _ => &[],
+        });
+        state.log.iter().chain(ordered).map(Entry::position).collect()
     }
 
     /// What must hold between two steps, where every disk keeps what it synced and one node alone is the primary.

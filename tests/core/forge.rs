@@ -19,7 +19,10 @@ impl Rig {
         let mut buffer = WriteBuffer::default();
         engraft::wire::encode(message, &mut buffer);
         let stream: Vec<u8> = buffer.pieces().flat_map(|piece| piece.iter().copied()).collect();
-        let answers = matches!(message, Message::Ack(_) | Message::Refusal(_) | Message::Echo(_));
+        let answers = matches!(
+            message,
+            Message::Ack(_) | Message::Refusal(_) | Message::Echo(_) | Message::VoteAnswer(_) | Message::ProbeEcho(_)
+        );
         let (dialler, acceptor) = if answers { (to, from) } else { (from, to) };
         let link = self
             .connections

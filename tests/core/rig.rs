@@ -72,7 +72,7 @@ pub(super) struct Rig {
     pub(super) sent: Vec<(NodeId, String)>,
     pub(super) quiet: bool,
     /// What is on the disks of the nodes that do not run.
-    pub(super) away: BTreeMap<NodeId, Vec<Entry>>,
+    pub(super) away: BTreeMap<NodeId, (Vec<Entry>, Epoch)>,
     /// Links that a node closed itself.
     pub(super) closed: BTreeSet<(NodeId, LinkId)>,
     /// The level that each append asked for.
@@ -80,6 +80,10 @@ pub(super) struct Rig {
     /// What was answered as appended, by any primary.
     pub(super) answered: Vec<Token>,
     pub(super) requests: u64,
+    /// Every committed entry that anybody told of.
+    pub(super) truth: BTreeMap<Sequence, Position>,
+    /// The epochs of every primary there was.
+    pub(super) reigns: BTreeSet<Epoch>,
 }
 
 pub(super) fn space() -> SpaceId {
@@ -103,7 +107,16 @@ impl Rig {
     }
 
     pub(super) fn new(change: impl Fn(&mut ReplicationConfig)) -> Self {
-        let all = [N1, N2, N3];
+        Self::of(3, |_, space| space.promotion = Promotion::Manual, change)
+    }
+
+    /// So many nodes, of which n1 is preferred; the replicas elect the primary.
+    pub(super) fn of(
+        count: u16,
+        space: impl Fn(NodeId, &mut SpaceConfig),
+        change: impl Fn(&mut ReplicationConfig),
+    ) -> Self {
+        let all: Vec<NodeId> = (1..=count).map(NodeId).collect();
         let mut rig = Self {
             now: Time(1_000),
             nodes: BTreeMap::new(),
@@ -121,18 +134,26 @@ impl Rig {
             levels: BTreeMap::new(),
             answered: Vec::new(),
             requests: 0,
+            truth: BTreeMap::new(),
+            reigns: BTreeSet::new(),
         };
-        for node in all {
-            let peers = all.into_iter().filter(|&peer| peer != node).collect();
+        for &node in &all {
+            let peers = all.iter().copied().filter(|&peer| peer != node).collect();
             let mut config =
                 ReplicationConfig::new(node, cluster(), Incarnation(u128::from(node.0).to_be_bytes()), peers);
             change(&mut config);
             rig.configs.insert(node, config);
-            let space = SpaceConfig { promotion: Promotion::Manual, ..SpaceConfig::new(N1, all.to_vec()) };
-            rig.spaces.insert(node, space);
+            let mut settings = SpaceConfig::new(N1, all.clone());
+            space(node, &mut settings);
+            rig.spaces.insert(node, settings);
             rig.start(node, Vec::new(), Epoch::ZERO);
         }
         rig
+    }
+
+    /// All nodes, running or not.
+    pub(super) fn all(&self) -> Vec<NodeId> {
+        self.configs.keys().copied().collect()
     }
 
     /// Starts a node with this log and promise.
@@ -187,7 +208,7 @@ impl Rig {
                 self.deliveries.push_back(Delivery { to: end, bytes: None });
             }
         }
-        self.away.insert(node, state.log.clone());
+        self.away.insert(node, (state.log.clone(), state.promise));
         (state.log, state.promise)
     }
 
