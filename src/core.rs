@@ -12,6 +12,7 @@ mod commit;
 pub mod config;
 mod context;
 pub mod coordinator;
+mod divergence;
 pub mod draw;
 pub mod event;
 mod following;

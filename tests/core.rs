@@ -11,6 +11,7 @@ mod catching_up;
 mod chaos;
 mod checks;
 mod clients;
+mod diverging;
 mod elections;
 mod forge;
 mod hostile;

@@ -71,8 +71,11 @@ impl ReplicationState {
         let readable = self.readable(ReadUntil::Commit);
         let result = if let Part::Stopped(reason) = &self.part {
             Err(AppendError::Stopped(reason.clone()))
-        } else if token.sequence <= readable || deadline <= context.now {
-            context.push(reply(request, token, &self.log, readable));
+        } else if token.sequence <= self.commit
+            || self.log.history().epoch_at(self.commit) > token.epoch
+            || deadline <= context.now
+        {
+            context.push(reply(request, token, &self.log, self.commit));
             Ok(())
         } else {
             self.waits.insert(request, token, deadline)
@@ -116,6 +119,7 @@ impl ReplicationState {
             Part::Replica(receiver) if self.hears_another(context.config.node, context) => {
                 Outcome::Failed(AppendError::PrimaryAlive { primary: receiver.epoch().owner() })
             }
+            Part::Replica(_) if self.divergence.is_some() => Outcome::Failed(AppendError::NotReady),
             Part::Replica(_) => {
                 self.election.eager = true;
                 self.stand(VoteRound::PreVote, context);

@@ -76,7 +76,12 @@ impl ReplicationCoordinator {
                     self.with(now, vote.space, actions, |state, context| state.vote_saved(vote.epoch, context));
                 }
             }
-            Event::SalvageSaved { .. } | Event::WalTruncated { .. } => {}
+            Event::SalvageSaved { space, write } => {
+                self.with(now, space, actions, |state, context| state.salvage_saved(write, context));
+            }
+            Event::WalTruncated { space, write } => {
+                self.with(now, space, actions, |state, context| state.wal_truncated(write, context));
+            }
             Event::StorageFailed { space, operation, error } => {
                 self.with(now, space, actions, |state, context| state.storage_failed(operation, error, context));
             }

@@ -7,7 +7,7 @@ use crate::types::message::{CloseReason, RefusalReason, ReplicationBatch, Replic
 use crate::types::{Epoch, LinkId, NodeId, Sequence, Time};
 
 use super::context::Context;
-use super::notice::{Notice, StopReason};
+use super::notice::Notice;
 use super::receiver::{Placed, refuse};
 use super::state::{Part, ReplicationState};
 use super::status::Role;
@@ -42,6 +42,11 @@ impl ReplicationState {
         self.follow(header.epoch, context);
         let Part::Replica(receiver) = &mut self.part else { return Ok(()) };
         receiver.hear(link, context.now);
+        if self.divergence.is_some() {
+            // It is answered once the log is mended.
+            receiver.keep(link, header);
+            return Ok(());
+        }
         match receiver.place(batch, &mut self.log, context)? {
             Placed::Done => {
                 let known =
@@ -53,11 +58,8 @@ impl ReplicationState {
                 refuse(link, &header, reason, &self.log, context);
             }
             Placed::Refused(_) => receiver.keep(link, header),
-            Placed::Differs { common } => {
-                let at = common.sequence.next();
-                refuse(link, &header, RefusalReason::Diverged { at }, &self.log, context);
-                self.stop(StopReason::Diverged { epoch: header.epoch, at, ours: self.log.end() }, context);
-            }
+            Placed::Differs { common } => self.diverged(link, header, common, context),
+            Placed::Broken { at } => self.broken(link, header, at, context),
         }
         Ok(())
     }
@@ -95,7 +97,7 @@ impl ReplicationState {
     pub(super) fn answer(&mut self, context: &mut Context<'_>) {
         let saved = self.promise_saved == self.promise;
         let Part::Replica(receiver) = &mut self.part else { return };
-        if !saved || receiver.epoch() != self.promise {
+        if !saved || receiver.epoch() != self.promise || self.divergence.is_some() {
             return;
         }
         receiver.answer(self.space, self.commit, self.engine, &self.log, context);
@@ -123,6 +125,7 @@ impl ReplicationState {
             self.commit = commit;
             context.notify(Notice::Committed { space: self.space, commit });
             self.waits.answer(&self.log, commit, context);
+            self.tell_losses(context);
         }
     }
 

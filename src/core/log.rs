@@ -130,8 +130,7 @@ impl Log {
             let mut entries = actions.spare.take(count);
             entries.extend(self.unwritten.drain(..count));
             let Some(last) = entries.last() else { return };
-            self.write_counter += 1;
-            let write = Write { id: WriteId(self.write_counter), end: last.position(), bytes: bytes as u64, at: now };
+            let write = Write { id: self.next_write(), end: last.position(), bytes: bytes as u64, at: now };
             self.writes.push_back(write);
             actions.push(Action::WalAppend { space: self.space, write: write.id, entries });
         }
@@ -159,6 +158,24 @@ impl Log {
             self.undurable_bytes -= done.bytes;
         }
         true
+    }
+
+    /// A number for the next order to the disk.
+    pub(crate) fn next_write(&mut self) -> WriteId {
+        self.write_counter += 1;
+        WriteId(self.write_counter)
+    }
+
+    /// Everything behind `end` is gone from the disk, which had nothing under way.
+    pub(crate) fn truncate(&mut self, end: Position) {
+        assert!(self.is_settled(), "what is under way cannot be cut off");
+        let dropped = usize::try_from(self.end.sequence.above(end.sequence)).unwrap_or(usize::MAX);
+        self.chains.truncate(self.chains.len().saturating_sub(dropped));
+        if self.chains.is_empty() {
+            self.chains.push_back(end.chain);
+        }
+        self.history.truncate(end.sequence);
+        (self.end, self.durable) = (end, end.sequence);
     }
 
     /// Whether everything is durable.

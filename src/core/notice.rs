@@ -76,11 +76,25 @@ pub enum Notice {
         /// The space.
         space: SpaceId,
         /// The first of them.
-        first: Position,
+        first: Sequence,
         /// The last.
-        last: Position,
+        last: Sequence,
         /// The epoch whose primary has another log.
         by: Epoch,
+    },
+    /// The salvage file could not be written. Nothing is truncated before it is, so the replica waits and tries again.
+    SalvageFailed {
+        /// The space.
+        space: SpaceId,
+        /// Why.
+        error: StorageError,
+    },
+    /// The log ends here now: an engine that applies on append has to be rebuilt up to there.
+    Truncated {
+        /// The space.
+        space: SpaceId,
+        /// The last entry that stayed.
+        last: Sequence,
     },
     /// Entries of an epoch that may be lost: a new primary's log ends without them, if they were ever written.
     LossBounded {
@@ -271,6 +285,8 @@ impl fmt::Display for Notice {
             Self::Salvaged { space, first, last, by } => {
                 write!(formatter, "{space} salvaged {first}..{last}, replaced by {by}")
             }
+            Self::SalvageFailed { space, error } => write!(formatter, "{space} salvage failed: {error}"),
+            Self::Truncated { space, last } => write!(formatter, "{space} truncated behind {last}"),
             Self::LossBounded { space, lost, from, bytes_max, by } => {
                 write!(formatter, "{space} {lost} may have lost what it answered from {from} on")?;
                 match bytes_max {

@@ -54,8 +54,6 @@ pub struct ReplicaProgress {
     /// Entries that were read for it and wait for room; the first is `next`.
     pub(crate) held: VecDeque<Entry>,
     pub(crate) paused: bool,
-    /// Why nothing more is sent on this link, if it is so: the logs differ.
-    pub(crate) diverged: Option<Sequence>,
     /// What went wrong last, in words.
     pub(crate) failure: String,
     pub(crate) breaker: Breaker,
@@ -108,7 +106,6 @@ impl ReplicaProgress {
             read_stale: false,
             held: VecDeque::new(),
             paused: false,
-            diverged: None,
             failure: String::new(),
             breaker: Breaker::default(),
             monitor: LagMonitor::default(),
@@ -128,7 +125,6 @@ impl ReplicaProgress {
 
     /// It is asked where it stands before anything else is sent.
     pub(crate) fn ask_anew(&mut self, end: Position) {
-        self.diverged = None;
         self.rewind(end.sequence.next(), Some(end));
         self.mode = Mode::Probe { sent: false };
     }

@@ -11,7 +11,7 @@ use crate::types::time::micros;
 use crate::types::{Epoch, LinkId, NodeId, Time};
 
 use super::action::Action;
-use super::config::ReplicationConfig;
+use super::config::{Isolation, ReplicationConfig};
 use super::context::Context;
 use super::draw::{draw_below, purpose};
 use super::link::Links;
@@ -134,7 +134,8 @@ impl ReplicationState {
             return Some(candidacy.until);
         }
         let itself = self.config.promotes_itself() || self.election.eager || self.home() == config.node;
-        if !itself || !self.is_voter(config.node) || receiver.is_renewed(links) {
+        let mends = self.divergence.is_some();
+        if !itself || !self.is_voter(config.node) || receiver.is_renewed(links) || mends {
             return None;
         }
         let since = receiver.heard(links).map_or(self.election.armed, |heard| heard.max(self.election.armed));
@@ -162,7 +163,8 @@ impl ReplicationState {
     pub(super) fn stand_eagerly(&mut self, context: &mut Context<'_>) {
         let open = |voter: &&NodeId| **voter == context.config.node || context.links.open_to(**voter).is_some();
         let reachable = self.config.voters.iter().filter(open).count();
-        let follows = matches!(&self.part, Part::Replica(_));
+        // What is about to be truncated must not become the log of a primary.
+        let follows = matches!(&self.part, Part::Replica(_)) && self.divergence.is_none();
         if self.election.eager && follows && self.election.candidacy.is_none() && self.is_majority(reachable) {
             self.stand(VoteRound::PreVote, context);
         }
@@ -304,6 +306,7 @@ impl ReplicationState {
     fn elected(&mut self, context: &mut Context<'_>) {
         let Some(Candidacy { epoch, granted, asked, .. }) = self.election.candidacy.take() else { return };
         self.election.eager = false;
+        self.tell_bound(epoch, context);
         let asked = asked.unwrap_or(context.now);
         let mut primary = Primary::new(self.name.clone(), epoch, asked, &self.config, &self.log, context);
         granted.iter().for_each(|&voter| primary.note_echo(voter, asked));
@@ -312,6 +315,19 @@ impl ReplicationState {
         self.tell_role(context);
         if let Part::Primary(primary) = &mut self.part {
             primary.start(&mut self.log, self.commit, context);
+        }
+    }
+
+    /// Says what the epoch before may have answered and this log has not.
+    fn tell_bound(&self, by: Epoch, context: &mut Context<'_>) {
+        let end = self.log.end();
+        let lost = end.epoch;
+        // What this node answered itself was durable here.
+        if lost != Epoch::ZERO && lost.owner() != context.config.node {
+            let bounded = self.config.isolation != Isolation::Continue;
+            let bytes_max = bounded.then_some(context.config.exposure_bytes_max);
+            let from = end.sequence.next();
+            context.notify(Notice::LossBounded { space: self.space, lost, from, bytes_max, by });
         }
     }
 

@@ -49,10 +49,15 @@ pub(crate) enum Placed {
     Done,
     /// It cannot be placed; a batch behind the common point can.
     Refused(RefusalReason),
-    /// The logs agree up to `common` and differ in the next entry.
+    /// The logs agree up to `common`, and the next entry is of another epoch.
     Differs {
         /// The last entry that both have.
         common: Position,
+    },
+    /// Two entries of the same epoch and sequence are not the same.
+    Broken {
+        /// Their sequence.
+        at: Sequence,
     },
 }
 
@@ -130,6 +135,13 @@ impl Receiver {
         self.attached && !self.muted
     }
 
+    /// The log was truncated: nothing that was owed before holds.
+    pub(crate) fn truncated(&mut self, end: Sequence) {
+        self.agreed = self.agreed.min(end);
+        self.unanswered.clear();
+        self.owes = false;
+    }
+
     /// Keeps a batch that cannot be answered before the promise is durable.
     pub(crate) fn keep(&mut self, link: LinkId, header: ReplicationBatchHeader) {
         self.question = Some((link, header));
@@ -160,8 +172,10 @@ impl Receiver {
         if previous.sequence > end.sequence {
             return Ok(Placed::Refused(RefusalReason::Gap));
         }
-        if differs(log, previous.epoch, previous.sequence, previous.chain) {
-            return Ok(Placed::Refused(RefusalReason::Diverged { at: previous.sequence }));
+        match compare(log, previous) {
+            Compared::Same => {}
+            Compared::OtherEpoch => return Ok(Placed::Refused(RefusalReason::Diverged { at: previous.sequence })),
+            Compared::OtherChain => return Ok(Placed::Broken { at: previous.sequence }),
         }
         // A window has room for the entry that fills it, however large that is.
         let window = context.config.window_bytes.max(context.config.entry_bytes_max);
@@ -178,8 +192,12 @@ impl Receiver {
             let position = entry.position();
             if position.sequence > log.end().sequence {
                 log.push(entry);
-            } else if differs(log, position.epoch, position.sequence, position.chain) {
-                return Ok(Placed::Differs { common });
+            } else {
+                match compare(log, position) {
+                    Compared::Same => {}
+                    Compared::OtherEpoch => return Ok(Placed::Differs { common }),
+                    Compared::OtherChain => return Ok(Placed::Broken { at: position.sequence }),
+                }
             }
             common = position;
         }
@@ -238,11 +256,25 @@ impl Receiver {
     }
 }
 
-/// Whether the log has another entry at that place than the one named. The chain is compared where it is kept: epoch
-/// and sequence decide, the chain only detects.
-fn differs(log: &Log, epoch: Epoch, sequence: Sequence, chain: u32) -> bool {
+/// What stands in the log where another has this entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    Same,
+    OtherEpoch,
+    OtherChain,
+}
+
+/// Compares an entry with the one at its place. The chain is compared where it is kept: epoch and sequence decide, the
+/// chain only detects.
+fn compare(log: &Log, Position { epoch, sequence, chain }: Position) -> Compared {
     let ours = if sequence == Sequence::ZERO { Epoch::ZERO } else { log.history().epoch_at(sequence) };
-    ours != epoch || log.chain_at(sequence).is_some_and(|kept| kept != chain)
+    if ours != epoch {
+        Compared::OtherEpoch
+    } else if log.chain_at(sequence).is_some_and(|kept| kept != chain) {
+        Compared::OtherChain
+    } else {
+        Compared::Same
+    }
 }
 
 /// The last sequence of a batch whose entries continue the chain. It is checked as a whole before any of it is believed.

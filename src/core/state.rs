@@ -9,6 +9,7 @@ use crate::types::{Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, Sp
 use super::action::{Action, Outcome};
 use super::config::{ReplicationConfig, SpaceConfig};
 use super::context::Context;
+use super::divergence::{Divergence, Loss};
 use super::event::{SpaceOpened, StorageError, StorageOperation};
 use super::link::Links;
 use super::log::Log;
@@ -40,6 +41,10 @@ pub struct ReplicationState {
     pub(super) read_counter: u64,
     pub(super) waits: TokenWaits,
     pub(super) election: Election,
+    /// The mending of a log that is not its primary's.
+    pub(super) divergence: Option<Divergence>,
+    /// What was truncated here and is not certain to be lost.
+    pub(super) losses: Vec<Loss>,
     /// What the engine applied; `None` where no engine tells.
     pub(super) engine: Option<Sequence>,
     /// Where the space stands in the coordinator's index of deadlines.
@@ -88,6 +93,8 @@ impl ReplicationState {
             read_counter: 0,
             waits: TokenWaits::default(),
             election: Election::new(context.now),
+            divergence: None,
+            losses: Vec::new(),
             engine: None,
             indexed: None,
         };
@@ -121,6 +128,8 @@ impl ReplicationState {
             read_counter: 0,
             waits: TokenWaits::default(),
             election: Election::new(context.now),
+            divergence: None,
+            losses: Vec::new(),
             engine: None,
             indexed: None,
         }
@@ -172,9 +181,11 @@ impl ReplicationState {
                 if opens {
                     self.tell_role(context);
                 }
+                self.tell_losses(context);
             }
             Part::Replica(receiver) => {
                 receiver.durable(self.log.durable());
+                self.mend(context);
                 self.answer(context);
             }
             Part::Stopped(_) => return,
@@ -281,7 +292,11 @@ impl ReplicationState {
         error: StorageError,
         context: &mut Context<'_>,
     ) {
-        self.stop(StopReason::Storage { operation, error }, context);
+        if operation == StorageOperation::Salvage {
+            self.salvage_failed(error, context);
+        } else {
+            self.stop(StopReason::Storage { operation, error }, context);
+        }
     }
 
     /// Stops the space on this node. Whoever waits is told what is known of their append.
@@ -301,6 +316,7 @@ impl ReplicationState {
         }
         self.waits.fail(&super::AppendError::Stopped(reason.clone()), context);
         self.log.abandon();
+        self.divergence = None;
         self.indexed_role(reason, context);
     }
 
@@ -335,7 +351,7 @@ impl ReplicationState {
             }
             Part::Replica(receiver) => {
                 let stall = self.log.stalls_at(config.stall_limit).filter(|_| receiver.tells_stalls());
-                self.election_wake(links, config).into_iter().chain(stall).min()
+                self.election_wake(links, config).into_iter().chain(stall).chain(self.mend_at()).min()
             }
             Part::Stopped(_) => None,
         };
@@ -360,7 +376,10 @@ impl ReplicationState {
                     primary.advance(&self.log, &mut self.commit, context);
                 }
             }
-            Part::Replica(_) => self.tick_election(context),
+            Part::Replica(_) => {
+                self.mend(context);
+                self.tick_election(context);
+            }
             Part::Stopped(_) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
-use crate::types::{RequestId, Sequence, Time, Token};
+use crate::types::{Epoch, RequestId, Sequence, Time, Token};
 
 use super::action::{Action, AppendError, Outcome, TokenState};
 use super::context::Context;
@@ -17,6 +17,8 @@ pub(super) struct TokenWaits {
     waits: BTreeMap<(Sequence, RequestId), (Token, Time)>,
     /// At or before the earliest deadline.
     earliest: Option<Time>,
+    /// The highest epoch of a commit: whoever waits for an entry of a lower one above it was told.
+    judged: Epoch,
 }
 
 impl TokenWaits {
@@ -48,6 +50,13 @@ impl TokenWaits {
             let ((_, request), (token, _)) = wait.remove_entry();
             context.push(reply(request, token, log, commit));
         }
+        let committed = log.history().epoch_at(commit);
+        if committed > self.judged {
+            self.judged = committed;
+            for ((_, request), (token, _)) in self.waits.extract_if(.., |_, (token, _)| token.epoch < committed) {
+                context.push(reply(request, token, log, commit));
+            }
+        }
         if self.waits.is_empty() {
             self.earliest = None;
         }
@@ -73,9 +82,10 @@ impl TokenWaits {
     }
 }
 
-/// What is known of a token: below the commit its entry is there or lost, above it nothing is certain yet.
+/// What is known of a token: up to the commit its entry is there or lost; above it, it is lost where the commit is of a
+/// later epoch, since epochs of a log never go back, and else nothing is certain yet.
 pub(super) fn reply(request: RequestId, token: Token, log: &Log, commit: Sequence) -> Action {
-    let state = if token.sequence > commit {
+    let state = if token.sequence > commit && log.history().epoch_at(commit) <= token.epoch {
         TokenState::Pending
     } else if token.sequence > Sequence::ZERO && log.history().epoch_at(token.sequence) == token.epoch {
         TokenState::Committed

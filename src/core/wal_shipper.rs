@@ -105,7 +105,7 @@ impl WalShipper {
         // Set again where a batch goes on filling: kept while nothing may be shipped, it would wake for ever.
         progress.batch_due = None;
         let Some(link) = progress.link else { return };
-        if progress.diverged.is_some() || progress.paused || !progress.breaker.allows() {
+        if progress.paused || !progress.breaker.allows() {
             return;
         }
         if progress.mode == (Mode::Probe { sent: true }) {
@@ -269,18 +269,17 @@ impl WalShipper {
         progress.batches_failed += (progress.in_flight.len() as u64).max(1);
         progress.rewound_at = context.now;
         match &refusal.reason {
-            RefusalReason::Gap => {
-                let common = log.history().common_point(log.durable(), &refusal.history, refusal.end.sequence);
+            RefusalReason::Gap | RefusalReason::Diverged { .. } => {
+                let mut common = log.history().common_point(log.durable(), &refusal.history, refusal.end.sequence);
+                if let RefusalReason::Diverged { at } = refusal.reason {
+                    common = common.min(at.previous());
+                    context.notify(Notice::ReplicaDiverged { space: self.space, replica: node, at });
+                }
                 progress.durable = progress.durable.min(common);
                 progress.rewind(common.next(), None);
                 progress.mode = Mode::Stream;
                 progress.heard(refusal.echo.min(context.now));
                 contact(self.space, progress, context);
-            }
-            RefusalReason::Diverged { at } => {
-                progress.rewind(log.durable().next(), None);
-                progress.diverged = Some(*at);
-                context.notify(Notice::ReplicaDiverged { space: self.space, replica: node, at: *at });
             }
             RefusalReason::Stopped { reason } => {
                 progress.attached = None;
@@ -378,9 +377,7 @@ impl WalShipper {
     ) -> Measured {
         let dials = links.peer(progress.node).map_or(0, |peer| peer.breaker.failures());
         let limit = config.pool.max_retries;
-        let failed = if let Some(at) = progress.diverged {
-            Some(format!("its log differs from {at} on"))
-        } else if progress.breaker.failures() >= limit {
+        let failed = if progress.breaker.failures() >= limit {
             Some(format!("{} failures in a row: {}", progress.breaker.failures(), progress.failure))
         } else if dials >= limit {
             Some(format!("{dials} failures in a row: {}", progress.failure))

@@ -113,6 +113,8 @@ fn level(notice: &Notice) -> Level {
         | Notice::LeaseLost { .. }
         | Notice::ExposureReached { .. }
         | Notice::Salvaged { .. }
+        | Notice::SalvageFailed { .. }
+        | Notice::Truncated { .. }
         | Notice::LossBounded { .. }
         | Notice::LossExact { .. } => Level::WARN,
         Notice::ReplicaStatusChanged { to, .. } => match to {

@@ -58,6 +58,13 @@ impl EpochHistory {
         }
     }
 
+    /// The last sequence of `epoch` in a log that ends at `end`; `None` where it has no entry of it.
+    #[must_use]
+    pub fn last_of(&self, epoch: Epoch, end: Sequence) -> Option<Sequence> {
+        let index = self.0.iter().position(|start| start.epoch == epoch)?;
+        Some(self.0.get(index + 1).map_or(end, |next| next.first.previous()))
+    }
+
     /// Forgets everything above `end`.
     pub fn truncate(&mut self, end: Sequence) {
         let kept = self.0.partition_point(|start| start.first <= end);

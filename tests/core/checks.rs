@@ -1,5 +1,7 @@
 //! What holds after every step of every test, whatever happened before.
 
+use alloc::collections::BTreeMap;
+
 use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Notice, Outcome, Role, WRITES_UNDER_WAY};
 use engraft::types::message::{Message, Verdict, VoteRound};
 use engraft::types::{Entry, Epoch, NodeId, Position, Sequence, Token};
@@ -51,6 +53,14 @@ impl Rig {
                 assert!(state.promise >= batch.header.epoch, "S2: {node} ships before its promise is saved: {batch}");
                 assert_eq!(batch.header.epoch.owner(), node, "S1: {batch}");
             }
+            Action::WalTruncate { last, .. } => {
+                let saved = self.salvage.get(&node).map_or(&[][..], Vec::as_slice);
+                for entry in &state.log[last.0 as usize..] {
+                    assert!(saved.contains(entry), "S13: {node} truncates {entry:?} before it is saved");
+                    let known = self.truth.get(&entry.header.sequence());
+                    assert_ne!(known, Some(&entry.position()), "S8: {node} truncates a committed entry");
+                }
+            }
             Action::Send { message: Message::VoteAnswer(answer), .. } => {
                 for reply in &answer.replies {
                     let durable = reply.promised <= state.promise || reply.space != space();
@@ -88,7 +98,7 @@ impl Rig {
                 let found = self.holders(*token);
                 assert!(found >= needed, "S6: {request} is answered, {found} of {needed} nodes have {token} synced");
                 assert!(holds(self.synced(node), *token), "{request} is answered before the primary's own fsync");
-                self.answered.push(*token);
+                self.answered.push((self.levels[request], *token));
             }
             Action::Reply { outcome: Outcome::Entries { entries, commit }, .. } => {
                 let last = entries.last().map_or(Sequence::ZERO, |last| last.header.sequence());
@@ -125,6 +135,16 @@ impl Rig {
             _ => &[],
         });
         state.log.iter().chain(ordered).map(Entry::position).collect()
+    }
+
+    /// What must hold between two steps, whoever the primary is.
+    pub(super) fn check_entries(&self) {
+        let mut known: BTreeMap<(Epoch, Sequence), Entry> = BTreeMap::new();
+        let logs = self.nodes.values().map(|state| &state.log).chain(self.away.values().map(|(log, _)| log));
+        for entry in logs.flatten() {
+            let before = known.entry((entry.header.epoch(), entry.header.sequence())).or_insert_with(|| entry.clone());
+            assert_eq!(before, entry, "S4: one epoch and sequence, two entries");
+        }
     }
 
     /// What must hold between two steps, where every disk keeps what it synced and one node alone is the primary.

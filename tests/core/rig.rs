@@ -6,7 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use engraft::core::{
     Ack, Action, Actions, Event, Notice, Outcome, Promotion, ReplicationConfig, ReplicationCoordinator, SpaceConfig,
-    SpaceOpened,
+    SpaceOpened, StorageError, StorageErrorKind, StorageOperation,
 };
 use engraft::types::entry::chain_start;
 use engraft::types::message::{CloseReason, SpaceEpoch};
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) reads: usize,
     /// Whether the disk does nothing until the test says so.
     pub(super) disk_stalls: bool,
+    /// Whether there is no room for a salvage file.
+    pub(super) salvage_full: bool,
     pub(super) replies: BTreeMap<RequestId, Outcome>,
     pub(super) notices: Vec<Notice>,
     pub(super) halted: bool,
@@ -78,10 +80,12 @@ pub(super) struct Rig {
     /// The level that each append asked for.
     pub(super) levels: BTreeMap<RequestId, Ack>,
     /// What was answered as appended, by any primary.
-    pub(super) answered: Vec<Token>,
+    pub(super) answered: Vec<(Ack, Token)>,
     pub(super) requests: u64,
     /// Every committed entry that anybody told of.
     pub(super) truth: BTreeMap<Sequence, Position>,
+    /// What each node saved before it truncated.
+    pub(super) salvage: BTreeMap<NodeId, Vec<Entry>>,
     /// The epochs of every primary there was.
     pub(super) reigns: BTreeSet<Epoch>,
 }
@@ -135,6 +139,7 @@ impl Rig {
             answered: Vec::new(),
             requests: 0,
             truth: BTreeMap::new(),
+            salvage: BTreeMap::new(),
             reigns: BTreeSet::new(),
         };
         for &node in &all {
@@ -174,6 +179,7 @@ impl Rig {
             completion: None,
             reads: 0,
             disk_stalls: false,
+            salvage_full: false,
             replies: BTreeMap::new(),
             notices: Vec::new(),
             halted: false,
@@ -296,6 +302,21 @@ impl Rig {
             Action::SaveVote { space, promise } => {
                 state.promise = state.promise.max(promise);
                 Event::VotesSaved { votes: vec![SpaceEpoch { space, epoch: promise }] }
+            }
+            Action::SalvageSave { space, .. } if state.salvage_full => {
+                let error = StorageError { kind: StorageErrorKind::Full, detail: "no space left".into() };
+                Event::StorageFailed { space, operation: StorageOperation::Salvage, error }
+            }
+            Action::SalvageSave { space, write, first, last, .. } => {
+                let (first, last) = (first.0 as usize - 1, last.0 as usize);
+                assert_eq!(last, state.log.len(), "the last that is saved is the last of the log");
+                self.salvage.entry(node).or_default().extend_from_slice(&state.log[first..last]);
+                Event::SalvageSaved { space, write }
+            }
+            Action::WalTruncate { space, write, last } => {
+                state.log.truncate(last.0 as usize);
+                state.durable = state.durable.min(state.log.len());
+                Event::WalTruncated { space, write }
             }
             other => unreachable!("no order for a disk: {other}"),
         };

@@ -191,6 +191,8 @@ impl World<'_> {
             | Notice::LeaseLost { .. }
             | Notice::ExposureReached { .. }
             | Notice::Salvaged { .. }
+            | Notice::SalvageFailed { .. }
+            | Notice::Truncated { .. }
             | Notice::LossBounded { .. }
             | Notice::LossExact { .. } => LineKind::Milestone,
         };
