@@ -19,8 +19,6 @@ use super::wal_shipper::Shipped;
 #[derive(Debug, Clone, Copy, Hash)]
 pub(super) struct Lease {
     pub(super) held: bool,
-    /// Echoes of what was sent before count for nothing: whoever sent them may have been released since.
-    pub(super) floor: Time,
     /// When the next probe leaves, while the lease is not held.
     pub(super) probe_at: Time,
     /// When it is looked again whether answers may leave that wait for a majority's stickiness.
@@ -28,9 +26,9 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// The lease of a primary that was elected by votes which were asked for at `asked`: a grant is the first echo.
-    pub(super) fn new(asked: Time) -> Self {
-        Self { held: true, floor: asked, probe_at: Time::ZERO, look_at: None }
+    /// The lease of a primary that was just elected: a grant is the first echo.
+    pub(super) fn new() -> Self {
+        Self { held: true, probe_at: Time::ZERO, look_at: None }
     }
 }
 
@@ -69,13 +67,14 @@ impl Primary {
         match (self.lease.held, holds) {
             (true, false) => {
                 self.lease.held = false;
-                self.lease.floor = Time(context.now.0 + 1);
-                self.lease.probe_at = self.lease.floor;
+                self.shipper.floor = Time(context.now.0 + 1);
+                self.lease.probe_at = self.shipper.floor;
                 self.release_replicas(log, context);
                 context.notify(Notice::LeaseLost { space, epoch });
             }
             (false, true) => {
                 self.lease.held = true;
+                self.ask_all_anew(log);
                 context.notify(Notice::LeaseHeld { space, epoch });
                 self.shipper.ship_all(Shipped { log, commit }, context);
             }
@@ -92,7 +91,14 @@ impl Primary {
                 context.links.detach(link, SpaceEpoch { space, epoch });
             }
             (progress.echo, progress.sticky, progress.attached) = (None, None, None);
-            let node = progress.node;
+        }
+        self.ask_all_anew(log);
+    }
+
+    /// Every replica is asked where it stands: only by accepting a batch it attaches again.
+    fn ask_all_anew(&mut self, log: &Log) {
+        for index in 0..self.shipper.replicas.len() {
+            let Some(node) = self.shipper.replicas.get(index).map(|progress| progress.node) else { break };
             self.shipper.ask_anew(node, log);
         }
     }
@@ -168,6 +174,6 @@ impl Primary {
             Echoes::All => progress.echo,
             Echoes::Sticky => None,
         };
-        heartbeat.max(progress.sticky).max(other).filter(|&sent| sent >= self.lease.floor)
+        heartbeat.max(progress.sticky).max(other).filter(|&sent| sent >= self.shipper.floor)
     }
 }

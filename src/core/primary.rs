@@ -62,7 +62,8 @@ impl Primary {
         }
         let voters = config.voters.clone();
         let phase = Phase::Starting { start: log.end().sequence.next() };
-        let (ready, lease) = (!config.readiness_gate, Lease::new(asked));
+        let (ready, lease) = (!config.readiness_gate, Lease::new());
+        shipper.floor = asked;
         Self { space, voters, ack: config.ack, phase, ready, lease, shipper, waiting: Waiting::default() }
     }
 

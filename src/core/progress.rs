@@ -129,10 +129,13 @@ impl ReplicaProgress {
         self.mode = Mode::Probe { sent: false };
     }
 
-    /// It answered a batch of the epoch on its link: it hears this primary.
-    pub(crate) fn heard(&mut self, sent: Time) {
-        self.attached = self.link;
-        self.sticky = self.sticky.max(Some(sent));
+    /// It answered a batch of the epoch on its link: it hears this primary. What was sent before `floor` says nothing: it
+    /// was released since.
+    pub(crate) fn heard(&mut self, sent: Time, floor: Time) {
+        if sent >= floor {
+            self.attached = self.link;
+            self.sticky = self.sticky.max(Some(sent));
+        }
     }
 
     /// Whether its echoes of heartbeats hold for the space.

@@ -35,6 +35,8 @@ pub(super) struct WalShipper {
     /// By node.
     pub(super) replicas: Vec<ReplicaProgress>,
     pub(super) read_counter: u64,
+    /// Echoes of what was sent before count for no lease: whoever gave them may have been released since.
+    pub(super) floor: Time,
 }
 
 /// Where a primary's own log stands, as shipping needs it.
@@ -63,6 +65,7 @@ impl WalShipper {
             marks: DurableMarks::new(end.sequence, now),
             replicas: replicas.map(|node| ReplicaProgress::new(node, end)).collect(),
             read_counter: 0,
+            floor: Time::ZERO,
         }
     }
 
@@ -239,7 +242,7 @@ impl WalShipper {
         // A refusal of something older than what this answers is overtaken by it.
         progress.rewound_at = progress.rewound_at.max(ack.echo);
         progress.mode = Mode::Stream;
-        progress.heard(ack.echo.min(context.now));
+        progress.heard(ack.echo.min(context.now), self.floor);
         // After a new link nothing is in flight, though the replica may still owe the ack of what it is writing.
         let owes = !progress.in_flight.is_empty() || progress.durable < progress.next.previous();
         progress.answer_due = owes.then_some(context.now + context.config.retransmit_after);
@@ -278,7 +281,7 @@ impl WalShipper {
                 progress.durable = progress.durable.min(common);
                 progress.rewind(common.next(), None);
                 progress.mode = Mode::Stream;
-                progress.heard(refusal.echo.min(context.now));
+                progress.heard(refusal.echo.min(context.now), self.floor);
                 contact(self.space, progress, context);
             }
             RefusalReason::Stopped { reason } => {
@@ -345,7 +348,10 @@ impl WalShipper {
                 context.notify(notice);
             }
             let overdue = progress.link.is_some() && progress.answer_due.is_some_and(|due| due <= context.now);
-            if leased && overdue {
+            if overdue && !leased {
+                // Without a lease nothing is sent that would be answered.
+                progress.answer_due = None;
+            } else if overdue {
                 progress.batches_failed += 1;
                 let words = format!("no answer within {} ms", context.config.retransmit_after.as_millis());
                 self.failed(node, words, shipped.log, context);

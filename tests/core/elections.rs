@@ -407,3 +407,31 @@ fn lost_link_is_no_loss_of_the_primary_while_another_is_made() {
     rig.run(Duration::from_secs(5));
     assert_eq!((rig.primary(), rig.status(N1).epoch), (Some(N1), Epoch::new(0, 1, N1)));
 }
+
+#[test]
+fn old_ack_that_comes_while_the_lease_is_lost_restores_nothing_and_lets_time_pass() {
+    let mut rig = electing(3);
+    rig.append(N1, Ack::All, b"x");
+    rig.run(300 * MS);
+    let (epoch, sent) = (rig.status(N1).epoch, rig.now);
+    rig.cut.push(N1);
+    rig.run(900 * MS);
+    assert!(!rig.status(N1).leased);
+    for voter in [N2, N3] {
+        let durable = Sequence(1);
+        let ack = engraft::types::message::ReplicationAck {
+            space: space(),
+            epoch,
+            durable,
+            applied: durable,
+            commit: durable,
+            echo: sent,
+        };
+        rig.inject(N1, voter, &Message::Ack(ack));
+    }
+    assert!(!rig.status(N1).leased, "both were released since");
+    rig.run(3_000 * MS);
+    rig.cut.clear();
+    rig.run(2_000 * MS);
+    assert_eq!(rig.nodes.keys().filter(|&&node| rig.status(node).role == Role::Primary).count(), 1);
+}
