@@ -270,14 +270,19 @@ impl<M: Meter> Trio<M> {
         if let Some(&(peer, end)) = self.ends.get(&(index, link)) {
             let event = Event::BytesReceived { link: end, bytes: stream };
             match message {
-                Message::Heartbeat(_) | Message::Echo(_) => self.events.push_back((Part::Upkeep, peer, event)),
+                Message::Heartbeat(_) | Message::Echo(_) | Message::Probe(_) | Message::ProbeEcho(_) => {
+                    self.events.push_back((Part::Upkeep, peer, event))
+                }
                 Message::Hello(_)
                 | Message::Welcome(_)
                 | Message::Goodbye(_)
                 | Message::SpaceHello(_)
                 | Message::Batch(_)
                 | Message::Ack(_)
-                | Message::Refusal(_) => self.happens(peer, event),
+                | Message::Refusal(_)
+                | Message::VoteRequest(_)
+                | Message::VoteAnswer(_)
+                | Message::Detach(_) => self.happens(peer, event),
             }
         }
         self.happens(index, Event::LinkDrained { link, bytes });

@@ -300,7 +300,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::core::{Ack, SpaceConfig};
+    use crate::core::SpaceConfig;
     use crate::driver::wal_worker::StorageOptions;
     use crate::types::entry::chain_start;
     use crate::types::{
@@ -332,7 +332,7 @@ mod tests {
         let space = name.id();
         // Each write is a group.
         let fsync = FsyncMode::PerWrite;
-        options.spaces.push((name, SpaceConfig { primary: node, voters: [node].into(), ack: Ack::Local, fsync }));
+        options.spaces.push((name, SpaceConfig { fsync, ..SpaceConfig::new(node, [node].into()) }));
         let (worker, _) = WalWorker::open(StdDisk, &options).expect("it opens");
         let (job, WalPort { requests, mut completions, .. }) = wal_job(worker, 8);
         let mut end = Position { chain: chain_start(cluster, space), ..Position::default() };

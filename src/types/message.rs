@@ -426,7 +426,12 @@ impl Message {
             | Self::Ack(_)
             | Self::Refusal(_)
             | Self::Heartbeat(_)
-            | Self::Echo(_) => None,
+            | Self::Echo(_)
+            | Self::VoteRequest(_)
+            | Self::VoteAnswer(_)
+            | Self::Probe(_)
+            | Self::ProbeEcho(_)
+            | Self::Detach(_) => None,
         }
     }
 

@@ -75,7 +75,7 @@ fn a_promise_is_told_only_after_its_sync() {
     assert_eq!(events, []);
     worker.sync();
     worker.complete(&mut events);
-    assert_eq!(events, [Event::VoteSaved { space: space(), promise: epoch(3) }]);
+    assert_eq!(events, [Event::VotesSaved { votes: vec![SpaceEpoch { space: space(), epoch: epoch(3) }] }]);
     assert!(!worker.has_work());
 }
 

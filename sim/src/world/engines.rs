@@ -176,7 +176,11 @@ impl World<'_> {
             Outcome::Entries { entries, .. } => entries.as_slice(),
             Outcome::Failed(AppendError::Overloaded { .. }) => &[],
             // A space that has stopped gives nothing until the node starts again.
-            Outcome::Failed(_) | Outcome::Appended { .. } | Outcome::Unknown { .. } | Outcome::Resolved { .. } => {
+            Outcome::Failed(_)
+            | Outcome::Appended { .. }
+            | Outcome::Unknown { .. }
+            | Outcome::Resolved { .. }
+            | Outcome::Standing { .. } => {
                 run.busy = true;
                 return true;
             }

@@ -99,9 +99,13 @@ impl World<'_> {
     /// stale frame may bring entries, but none that its first time brought, and what it says of the commit was true when
     /// it left (S7 and S10 judge that). A promise it can only have brought at once.
     pub(super) fn judge_tampered(&mut self, node: NodeIndex, action: &Action) {
-        let (space, written) = match action {
-            Action::WalAppend { space, entries, .. } => (*space, entries.first().zip(entries.last())),
-            Action::SaveVote { space, .. } | Action::Notify(Notice::Committed { space, .. }) => (*space, None),
+        let Some(how) = self.tampered else { return };
+        let space = match action {
+            Action::WalAppend { space, .. }
+            | Action::SaveVote { space, .. }
+            | Action::SalvageSave { space, .. }
+            | Action::WalTruncate { space, .. } => *space,
+            Action::Notify(Notice::Committed { space, .. }) => *space,
             Action::Notify(_)
             | Action::WalRead { .. }
             | Action::Send { .. }
