@@ -11,6 +11,7 @@
 //! spaces/<name>/import-report.jsonl       where the space was imported
 //! indexes/<name>/wal-<16 hex digits>.log   in the place of the former, where an engine owns the log
 //! importing/<name>/                        an import that is not done
+//! salvage/<name>/salvage-*.log             what was truncated: see [`salvage`]
 //! ```
 //!
 //! [`Wal`] is one space's log, [`Ledger`] the file of promises, [`Superblock`] the superblock.
@@ -27,6 +28,7 @@ mod options;
 pub mod own_wal;
 mod recovery;
 mod reserve;
+pub mod salvage;
 mod scan;
 mod segment;
 mod segment_name;

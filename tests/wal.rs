@@ -12,6 +12,7 @@ mod import;
 mod kill_disk;
 mod model;
 mod own_wal;
+mod salvage;
 mod support;
 mod torn;
 mod worker;

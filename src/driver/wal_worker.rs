@@ -22,7 +22,7 @@ pub use storage::{StorageOpened, StorageOptions};
 
 use super::figures::DiskWatch;
 
-use space_queue::SpaceQueue;
+use space_queue::{Failed, SpaceQueue};
 use storage::Storage;
 
 /// A node's storage: all of its logs and the file of promises.
@@ -95,6 +95,18 @@ impl<D: Disk> WalWorker<D> {
                     self.votes.push((space, promise));
                 }
             }
+            WalRequest::Salvage { space, write, first, last, by } => {
+                if let Some(queue) = self.spaces.get_mut(&space) {
+                    queue.queue_salvage(write, first, last, by);
+                    self.busy.insert(space);
+                }
+            }
+            WalRequest::Truncate { space, write, last } => {
+                if let Some(queue) = self.spaces.get_mut(&space) {
+                    queue.queue_cut(write, last);
+                    self.busy.insert(space);
+                }
+            }
         }
     }
 
@@ -106,12 +118,18 @@ impl<D: Disk> WalWorker<D> {
     }
 
     /// Step 1: writes a group of each space, and all promises as one frame. Nothing of it is durable yet.
+    /// Where entries are to be saved or cut next, that is done whole, syncs included.
     pub fn write(&mut self) {
         for space in &self.busy {
             let Some(queue) = self.spaces.get_mut(space) else { continue };
-            let written = self.watch.during(Some(*space), StorageOperation::Append, || queue.write(&mut self.spent));
-            let Err(error) = written else { continue };
-            self.failures.push(failed(*space, StorageOperation::Append, &error));
+            let (disk, ledger, spent) = (self.storage.disk(), &mut self.ledger, &mut self.spent);
+            let next = queue.next_operation();
+            let Err(Failed { operation, error }) =
+                self.watch.during(Some(*space), next, || queue.write(disk, ledger, spent))
+            else {
+                continue;
+            };
+            self.failures.push(failed(*space, operation, &error));
         }
         for (space, promise) in &self.votes {
             self.ledger.change(*space, |memory| memory.promise = memory.promise.max(*promise));
@@ -174,16 +192,6 @@ impl<D: Disk> WalWorker<D> {
     /// The lists of appends that were written, empty: the core uses their memory again.
     pub fn take_spent(&mut self) -> EntryLists {
         core::mem::take(&mut self.spent)
-    }
-
-    /// Forgets every entry of a space behind `last`, durably, once everything queued for it is written.
-    /// What was cut is never read again, whatever crash comes when.
-    ///
-    /// # Errors
-    /// What failed; the space has stopped then, as after any failure of its log.
-    pub fn truncate(&mut self, space: SpaceId, last: Sequence) -> Result<(), StorageError> {
-        let Some(queue) = self.spaces.get_mut(&space) else { return Err(not_open(space)) };
-        queue.truncate(&mut self.ledger, last).map_err(|error| storage_error(&error))
     }
 
     /// Deletes whole segments of a space that lie below `from`, durably, oldest first; how many.

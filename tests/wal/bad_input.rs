@@ -14,6 +14,7 @@ use crate::test_disk::TestDisk;
 
 use super::support::{
     append, beginning, end_of, entries_after, epoch, fresh_disk, open, options, read_all, run, same, space,
+    truncate,
 };
 
 /// Every file under a directory, with its bytes.
@@ -243,7 +244,7 @@ fn a_full_disk_stops_the_space_and_still_saves_promises_and_cuts() {
     drop(worker);
     let (mut worker, opened) = open(disk.clone(), &options);
     assert!(end_of(&opened).sequence.0 >= 600);
-    worker.truncate(space(), entries[99].header.sequence()).expect("cut");
+    truncate(&mut worker, entries[99].header.sequence());
     assert!(same(&read_all(&mut worker), &entries[..100]));
     drop(worker);
     disk.fill(None);

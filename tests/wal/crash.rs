@@ -6,7 +6,8 @@ use std::path::Path;
 use engraft::core::{Event, draw::draw};
 use engraft::driver::wal_worker::{StorageOptions, WalRequest, WalWorker};
 use engraft::types::message::SpaceEpoch;
-use engraft::types::{Entry, Epoch, FsyncMode, Position, WriteId};
+use engraft::types::{Entry, Epoch, FsyncMode, Position, Sequence, WriteId};
+use engraft::wal::salvage::SalvageFile;
 use engraft::wal::{Disk, verify};
 use engraft_sim::disk::{CrashPoint, SimDisk, Survivor, Survivors};
 
@@ -26,8 +27,8 @@ struct Promise {
     written: Vec<Entry>,
     /// Cut durably, or about to be: the log may end here instead.
     may_end_at: Option<usize>,
-    /// How many entries were retired, and how many may be.
-    retired: (usize, usize),
+    /// Saved and cut: in a salvage file each, whatever happens.
+    salvaged: Vec<Vec<Entry>>,
     promise: Epoch,
     promise_asked: Epoch,
 }
@@ -104,10 +105,17 @@ impl Script {
     }
 
     fn truncate(&mut self, worker: &mut WalWorker<SimDisk>, last: usize) {
+        let (first, end) = (Sequence(last as u64 + 1), Sequence(self.state.written.len() as u64));
         self.state.may_end_at = Some(last);
         self.note();
-        worker.truncate(space(), self.state.written[last - 1].header.sequence()).expect("cut");
-        self.state.written.truncate(last);
+        let (write, by) = (WriteId(7), epoch(9));
+        worker.submit(WalRequest::Salvage { space: space(), write, first, last: end, by });
+        worker.submit(WalRequest::Truncate { space: space(), write, last: Sequence(last as u64) });
+        let events = super::support::run(worker);
+        let (saved, cut) =
+            (Event::SalvageSaved { space: space(), write }, Event::WalTruncated { space: space(), write });
+        assert_eq!(events, [saved, cut]);
+        self.state.salvaged.push(self.state.written.split_off(last));
         // The cut's own syncs make everything before it durable, in every mode.
         self.state.acked = self.state.written.clone();
         self.state.may_end_at = None;
@@ -125,7 +133,7 @@ fn history(mode: FsyncMode) -> Script {
         acked: Vec::new(),
         written: Vec::new(),
         may_end_at: None,
-        retired: (0, 0),
+        salvaged: Vec::new(),
         promise: Epoch::ZERO,
         promise_asked: Epoch::ZERO,
     };
@@ -185,6 +193,12 @@ fn check(script: &Script, promise: &Promise, disk: &SimDisk, what: &dyn Fn() -> 
     }
     assert_eq!(end, log.last().map_or(beginning(), Entry::position), "{}", what());
     drop(worker);
+    let salvaged = salvaged(disk);
+    let is_saved = |entries: &[Entry]| salvaged.iter().any(|found| found == &plain(entries));
+    assert!(promise.salvaged.iter().all(|entries| is_saved(entries)), "{}: {} files", what(), salvaged.len());
+    if promise.may_end_at.is_some_and(|cut| cut == log.len()) {
+        assert!(is_saved(&promise.written[log.len()..]), "{}: cut before it was saved", what());
+    }
     let after = disk.fork();
     let (mut worker, opened) = open(after, &script.options);
     let again: Option<(Position, _)> = match opened.events.first() {
@@ -195,6 +209,20 @@ fn check(script: &Script, promise: &Promise, disk: &SimDisk, what: &dyn Fn() -> 
     let report = &opened.reports.first().expect("one").1;
     assert_eq!((&report.torn_tail, report.rewritten), (&None, 0), "{}: recovery ends durable", what());
     assert_eq!(read_behind(&mut worker, start), log[start..], "{}", what());
+}
+
+/// What the salvage files hold; none is ever half.
+fn salvaged(disk: &SimDisk) -> Vec<Vec<Entry>> {
+    let directory = Path::new("/node/salvage/orders");
+    let named = disk.list(directory).unwrap_or_default();
+    let opened = named.iter().map(|named| SalvageFile::open(disk, &directory.join(&named.name)).expect("whole"));
+    opened.map(|file| file.entries().collect::<Result<_, _>>().expect("whole")).collect()
+}
+
+/// The entries as a salvage file has them.
+fn plain(entries: &[Entry]) -> Vec<Entry> {
+    let plain = |entry: &Entry| Entry { header: entry.header.with_node_local([0; 8]), payload: entry.payload.clone() };
+    entries.iter().map(plain).collect()
 }
 
 /// Every crash that is tried at one point, with its name.

@@ -12,7 +12,7 @@ use engraft::types::{Control, Entry, FsyncMode, Sequence, WalEntryType};
 use engraft::wal::StdDisk;
 
 use super::engram_files::two_counters;
-use super::support::{append, beginning, end_of, entries_after, epoch, open, options, space};
+use super::support::{append, beginning, end_of, entries_after, epoch, open, options, space, truncate};
 
 /// An entry as Engram's reader gives it.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ fn what_was_cut_is_not_read_back() {
     let (log, options) = (log(), options(directory.path(), FsyncMode::PerBatch));
     let (mut worker, _) = open(StdDisk, &options);
     append(&mut worker, 1, &log);
-    worker.truncate(space(), Sequence(50)).expect("cut");
+    truncate(&mut worker, Sequence(50));
     drop(worker);
     let place = directory.path().join("spaces/orders");
     assert_eq!(engram_reads(&place).0, as_read(&log[..50]));

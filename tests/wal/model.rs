@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::support::{
     append, beginning, bytes, entries_after, epoch, flip, fresh_disk, open, options, put, run, same, space,
+    truncate,
 };
 
 #[derive(Debug, Clone)]
@@ -101,7 +102,7 @@ impl Life {
             }
             Step::Truncate(index) => {
                 let last = self.model.start + index.index(self.model.entries.len() - self.model.start + 1);
-                self.worker().truncate(space(), Sequence(last as u64)).expect("cut");
+                truncate(self.worker(), Sequence(last as u64));
                 self.model.entries.truncate(last);
                 self.model.term += 1;
             }

@@ -78,6 +78,13 @@ pub(crate) fn append<D: Disk>(worker: &mut WalWorker<D>, write: u64, entries: &[
     run(worker)
 }
 
+/// Cuts the log behind `last`.
+pub(crate) fn truncate<D: Disk>(worker: &mut WalWorker<D>, last: Sequence) {
+    worker.submit(WalRequest::Truncate { space: space(), write: WriteId(0), last });
+    let expected = [Event::WalTruncated { space: space(), write: WriteId(0) }];
+    assert_eq!(run(worker), expected);
+}
+
 /// Runs the steps until nothing is left to do.
 pub(crate) fn run<D: Disk>(worker: &mut WalWorker<D>) -> Vec<Event> {
     let mut events = Vec::new();

@@ -35,6 +35,28 @@ pub enum WalRequest {
         /// The promise.
         promise: Epoch,
     },
+    /// Make entries durable in a salvage file.
+    Salvage {
+        /// The space.
+        space: SpaceId,
+        /// Comes back with the completion.
+        write: WriteId,
+        /// The first entry.
+        first: Sequence,
+        /// The last entry.
+        last: Sequence,
+        /// The epoch whose primary has another log.
+        by: Epoch,
+    },
+    /// Forget every entry behind `last`.
+    Truncate {
+        /// The space.
+        space: SpaceId,
+        /// Comes back with the completion.
+        write: WriteId,
+        /// The last entry that stays.
+        last: Sequence,
+    },
 }
 
 impl WalRequest {
@@ -47,9 +69,11 @@ impl WalRequest {
                 Some(Self::Read { space, read, from, entries_max, bytes_max })
             }
             Action::SaveVote { space, promise } => Some(Self::SaveVote { space, promise }),
-            Action::SalvageSave { .. }
-            | Action::WalTruncate { .. }
-            | Action::Send { .. }
+            Action::SalvageSave { space, write, first, last, by } => {
+                Some(Self::Salvage { space, write, first, last, by })
+            }
+            Action::WalTruncate { space, write, last } => Some(Self::Truncate { space, write, last }),
+            Action::Send { .. }
             | Action::Connect { .. }
             | Action::Close { .. }
             | Action::Reply { .. }

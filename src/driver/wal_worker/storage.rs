@@ -12,6 +12,7 @@ use crate::wal::{
 };
 
 use crate::wal::own_wal::{Engines, SideLog};
+use crate::wal::salvage::{self, SALVAGE, SalvagePlace};
 
 use super::space_log::SpaceLog;
 use super::space_queue::SpaceQueue;
@@ -88,6 +89,10 @@ pub(super) struct Opening<D: Disk> {
 }
 
 impl<D: Disk> Storage<D> {
+    pub(super) const fn disk(&self) -> &D {
+        &self.disk
+    }
+
     pub(super) fn stop_cleanly(&mut self) -> Result<(), WalError> {
         self.superblock.clean = self.all_spaces_open;
         self.superblock.save(&self.disk, &self.directory)
@@ -177,7 +182,8 @@ impl<D: Disk> SpaceRecovery<'_, D> {
                     promise: memory.promise,
                 })));
                 opened.reports.push((name.clone(), report));
-                self.spaces.insert(space, SpaceQueue::new(wal, config.fsync, &self.options.wal));
+                let salvage = self.salvage(name);
+                self.spaces.insert(space, SpaceQueue::new(wal, salvage, config.fsync, &self.options.wal));
             }
             Err(error) => {
                 self.all_open = false;
@@ -192,6 +198,12 @@ impl<D: Disk> SpaceRecovery<'_, D> {
 }
 
 impl<D: Disk> SpaceRecovery<'_, D> {
+    fn salvage(&self, name: &SpaceName) -> SalvagePlace {
+        let StorageOptions { directory, cluster, node, .. } = &self.options;
+        let directory = directory.join(SALVAGE).join(name.as_str());
+        SalvagePlace { directory, cluster: *cluster, node: *node, space: name.clone() }
+    }
+
     /// Our log, or the index of an engine's: those stand apart, so that neither is ever taken for the other.
     fn open_log(
         &self,
@@ -200,6 +212,7 @@ impl<D: Disk> SpaceRecovery<'_, D> {
     ) -> Result<(SpaceLog<D>, EpochHistory, RecoveryReport), WalError> {
         let (space, cluster) = (name.id(), self.options.cluster);
         let (handles, options) = (self.handles.clone(), self.options.wal.clone());
+        salvage::remove_new(handles.disk(), &self.salvage(name).directory)?;
         let place = |folder| {
             let directory = self.options.directory.join(folder).join(name.as_str());
             WalPlace { directory, cluster, space }
