@@ -20,6 +20,7 @@ mod log;
 pub mod nodes;
 mod output;
 pub mod read;
+pub mod salvage;
 pub mod serve;
 mod signal;
 pub mod status;
@@ -53,6 +54,9 @@ enum Command {
     /// Look at the files of a log.
     #[command(subcommand)]
     Wal(wal::WalCommand),
+    /// Look at entries that were truncated because the primary's log went on without them.
+    #[command(subcommand)]
+    Salvage(salvage::SalvageCommand),
     /// Look at a configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -85,6 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Diagnostics(arguments) => diagnostics::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Wal(command) => wal::run(&command),
+        Command::Salvage(command) => salvage::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -2,6 +2,7 @@
 
 mod appending;
 mod cluster;
+mod elections;
 mod engine;
 mod lifetime;
 mod own_wal;

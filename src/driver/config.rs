@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 
 use ::core::time::Duration;
 
+use crate::core::config::{Isolation, Promotion};
 use crate::core::{Ack, ReplicationConfig, SpaceConfig};
 use crate::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName};
 use crate::wal::WalOptions;
@@ -266,3 +267,9 @@ const FSYNC_MODES: [(&str, FsyncMode); 4] = [
     ("timer", FsyncMode::Timer),
     ("none", FsyncMode::None),
 ];
+
+/// Who promotes, by name.
+const PROMOTIONS: [(&str, Promotion); 2] = [("automatic", Promotion::Automatic), ("manual", Promotion::Manual)];
+/// What isolation does, by name.
+const ISOLATIONS: [(&str, Isolation); 3] =
+    [("exposure", Isolation::Exposure), ("stop", Isolation::Stop), ("continue", Isolation::Continue)];

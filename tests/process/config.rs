@@ -138,6 +138,12 @@ fn a_number_out_of_its_bounds_is_refused_with_its_key() {
     let cases = [
         ("replication", "heartbeat_interval", "\"0ms\"", "\"11s\""),
         ("replication", "election_timeout_min", "\"299ms\"", "\"61min\""),
+        ("replication", "election_timeout_max", "\"1099ms\"", "\"121min\""),
+        ("replication", "lease_percent", "9", "91"),
+        ("replication", "exposure_bytes_max", "\"15MiB\"", "\"1025GiB\""),
+        ("replication", "exposure_age_max", "\"0ms\"", "\"61min\""),
+        ("replication", "alone_after", "\"999ms\"", "\"121min\""),
+        ("replication", "stall_limit", "\"0ms\"", "\"61min\""),
         ("replication", "batch_entries", "0", "100001"),
         ("replication", "batch_bytes", "4095", "\"65MiB\""),
         ("replication", "batch_delay", "\"-1ms\"", "\"1001ms\""),

@@ -13,8 +13,7 @@ use engraft::wal::{StdDisk, StorageOpenError, WalError, verify};
 use crate::test_disk::TestDisk;
 
 use super::support::{
-    append, beginning, end_of, entries_after, epoch, fresh_disk, open, options, read_all, run, same, space,
-    truncate,
+    append, beginning, end_of, entries_after, epoch, fresh_disk, open, options, read_all, run, same, space, truncate,
 };
 
 /// Every file under a directory, with its bytes.

@@ -12,7 +12,7 @@ use engraft::types::{Control, Entry, FsyncMode, Sequence, WalEntryType};
 use engraft::wal::StdDisk;
 
 use super::engram_files::two_counters;
-use super::support::{append, beginning, end_of, entries_after, epoch, open, options, space, truncate};
+use super::support::{append, beginning, end_of, entries_after, epoch, open, options, truncate};
 
 /// An entry as Engram's reader gives it.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,8 +10,7 @@ use engraft_sim::disk::SimDisk;
 use proptest::prelude::*;
 
 use super::support::{
-    append, beginning, bytes, entries_after, epoch, flip, fresh_disk, open, options, put, run, same, space,
-    truncate,
+    append, beginning, bytes, entries_after, epoch, flip, fresh_disk, open, options, put, run, same, space, truncate,
 };
 
 #[derive(Debug, Clone)]

@@ -1,12 +1,13 @@
 //! The lists of a configuration: peers and spaces.
 
+use crate::core::config::{Isolation, Promotion};
 use crate::core::{Ack, SpaceConfig};
 use crate::types::{FsyncMode, NodeId, SpaceName};
 
 use super::error::{ConfigFileError, Origin};
 use super::read::{ADDRESS, NAME, NODE, REPLICAS_MAX, address, number, optional, origin_of, text};
 use super::source::{Row, Source, Value};
-use super::{FSYNC_MODES, NodeConfig, PeerConfig, SpaceSettings, ack_of};
+use super::{FSYNC_MODES, ISOLATIONS, NodeConfig, PROMOTIONS, PeerConfig, SpaceSettings, ack_of};
 
 pub(super) fn read_peers(source: &mut Source, node: NodeId) -> Result<Vec<PeerConfig>, ConfigFileError> {
     let mut peers: Vec<PeerConfig> = Vec::new();
@@ -59,8 +60,11 @@ pub(super) fn read_spaces(source: &mut Source, config: &NodeConfig) -> Result<Ve
         let voters = read_voters(source, &mut row, config, primary)?;
         let ack = read_ack(source, &mut row)?;
         let fsync = read_fsync(source, &mut row)?;
-        refuse_unknown(source, &row, "name, primary, voters, ack, fsync", example)?;
-        spaces.push(SpaceSettings { name, config: SpaceConfig { ack, fsync, ..SpaceConfig::new(primary, voters) } });
+        let promotion = read_word(source, &mut row, "promotion", &PROMOTIONS)?;
+        let isolation = read_isolation(source, &mut row, promotion)?;
+        refuse_unknown(source, &row, "name, primary, voters, ack, fsync, promotion, isolation", example)?;
+        let config = SpaceConfig { ack, fsync, promotion, isolation, ..SpaceConfig::new(primary, voters) };
+        spaces.push(SpaceSettings { name, config });
     }
     Ok(spaces)
 }
@@ -139,6 +143,35 @@ fn read_fsync(source: &Source, row: &mut Row) -> Result<FsyncMode, ConfigFileErr
     found.map(|(_, mode)| *mode).ok_or_else(|| {
         source.error(setting.origin, &row.key("fsync"), expected, &setting.value.found(), "fsync = \"per_batch\"")
     })
+}
+
+/// A word of a list, the first where it is left out.
+fn read_word<T: Copy + Default>(
+    source: &Source,
+    row: &mut Row,
+    key: &str,
+    words: &[(&str, T)],
+) -> Result<T, ConfigFileError> {
+    let Some(setting) = row.take(key) else {
+        return Ok(T::default());
+    };
+    let found = words.iter().find(|(name, _)| setting.value == Value::Text((*name).to_owned()));
+    let expected = words.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+    let example = words.first().map_or(String::new(), |(name, _)| format!("{key} = \"{name}\""));
+    found
+        .map(|(_, word)| *word)
+        .ok_or_else(|| source.error(setting.origin, &row.key(key), &expected, &setting.value.found(), &example))
+}
+
+/// Writes go on without a limit only where nobody else takes over meanwhile.
+fn read_isolation(source: &Source, row: &mut Row, promotion: Promotion) -> Result<Isolation, ConfigFileError> {
+    let origin = row.settings.get("isolation").map_or(Origin::Absent, |setting| setting.origin.clone());
+    let isolation = read_word(source, row, "isolation", &ISOLATIONS)?;
+    if isolation == Isolation::Continue && promotion == Promotion::Automatic {
+        let expected = "\"exposure\" or \"stop\", or `promotion = \"manual\"` beside it";
+        return Err(source.error(origin, &row.key("isolation"), expected, "\"continue\"", "promotion = \"manual\""));
+    }
+    Ok(isolation)
 }
 
 fn row_number(

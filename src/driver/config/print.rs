@@ -4,7 +4,7 @@ use ::core::fmt::Write;
 
 use super::field::FIELDS;
 use super::source::TABLES;
-use super::{FSYNC_MODES, NodeConfig};
+use super::{FSYNC_MODES, ISOLATIONS, NodeConfig, PROMOTIONS};
 
 /// The whole configuration; every default is spelt out.
 pub(super) fn to_toml(config: &NodeConfig) -> String {
@@ -41,6 +41,17 @@ fn write_all(text: &mut String, config: &NodeConfig) -> ::core::fmt::Result {
         let fsync = FSYNC_MODES.iter().find(|(_, mode)| *mode == space.config.fsync).map_or("", |(name, _)| *name);
         writeln!(text, "\n[[spaces]]\nname = {}\nprimary = {}", quoted(space.name.as_str()), space.config.primary.0)?;
         writeln!(text, "voters = [{}]\nack = \"{}\"\nfsync = \"{fsync}\"", voters.join(", "), space.config.ack)?;
+        writeln!(text, "# Who decides that a replica becomes the primary: \"automatic\" or \"manual\".")?;
+        writeln!(text, "promotion = \"{}\"", word(&PROMOTIONS, space.config.promotion))?;
+        writeln!(
+            text,
+            "# What a primary without a lease does with appends at local: \"exposure\" takes them within the"
+        )?;
+        writeln!(
+            text,
+            "# limits of exposure, \"stop\" takes none, \"continue\" takes all (with manual promotion only)."
+        )?;
+        writeln!(text, "isolation = \"{}\"", word(&ISOLATIONS, space.config.isolation))?;
     }
     for table in TABLES {
         writeln!(text, "\n[{table}]")?;
@@ -50,6 +61,10 @@ fn write_all(text: &mut String, config: &NodeConfig) -> ::core::fmt::Result {
         }
     }
     Ok(())
+}
+
+fn word<T: PartialEq>(words: &[(&'static str, T)], wanted: T) -> &'static str {
+    words.iter().find(|(_, word)| *word == wanted).map_or("", |(name, _)| *name)
 }
 
 fn quoted(text: &str) -> String {
