@@ -7,7 +7,7 @@ mod claims;
 mod invariant;
 mod log;
 mod opening;
-mod told;
+mod truncation;
 mod universe;
 mod watch;
 
@@ -34,8 +34,8 @@ pub(crate) struct Checks {
     pub(crate) operations: WrittenOperations,
     now: Time,
     changes: Vec<DiskChange>,
-    /// Batches and bytes that may be under way to a replica.
-    window: (u64, u64),
+    /// Whether no two clocks differ by more than a lease allows for.
+    clocks_hold: bool,
 }
 
 /// What is known of one space from the outside.
@@ -43,15 +43,17 @@ pub(crate) struct Checks {
 pub(crate) struct SpaceChecks {
     pub(crate) id: SpaceId,
     pub(crate) name: SpaceName,
-    pub(crate) primary: NodeIndex,
+    /// Who is the primary at first, and always where there are no elections.
+    pub(crate) home: NodeIndex,
+    /// Whether others can become the primary.
+    pub(crate) elects: bool,
     pub(crate) voters: Vec<NodeIndex>,
     fsync: FsyncMode,
     pub(crate) universe: Universe,
     /// By node.
     pub(crate) logs: Vec<DiskLog>,
     views: Vec<claims::View>,
-    watched: watch::Watched,
-    /// The highest sequence that was answered to any client.
+    /// The highest sequence that was answered to any client in a way that no election takes back.
     pub(crate) answered_max: Sequence,
 }
 
@@ -60,15 +62,13 @@ impl Checks {
         let cluster = scenario.cluster();
         let nodes = usize::from(scenario.nodes);
         let spaces = scenario.spaces.iter().map(|plan| SpaceChecks::new(plan, cluster, nodes)).collect();
-        let config = scenario.replication_config(NodeId(0), engraft::types::Incarnation([0; 16]));
-        let window = (u64::from(config.window_batches), config.window_bytes);
         Self {
             spaces,
             violation: None,
             operations: WrittenOperations::default(),
             now: Time::ZERO,
             changes: Vec::new(),
-            window,
+            clocks_hold: scenario.clocks_hold(),
         }
     }
 
@@ -167,7 +167,7 @@ impl Checks {
             DiskChange::Removed { file } => {
                 self.each_log_with(node, *file, |checks, space| {
                     let gone = checks.spaces[space].logs[node].remove_segment(*file);
-                    checks.dropped(node, space, gone);
+                    checks.dropped(node, space, disk, gone);
                 });
             }
         }
@@ -197,7 +197,8 @@ impl SpaceChecks {
         Self {
             id,
             name: plan.name.clone(),
-            primary: node_index(plan.primary),
+            home: node_index(plan.primary),
+            elects: plan.elects(),
             voters: plan.voters.iter().map(|voter| node_index(*voter)).collect(),
             fsync: plan.fsync,
             universe: Universe::default(),
@@ -208,18 +209,21 @@ impl SpaceChecks {
         }
     }
 
-    /// Whether the primary's disk still is what it acknowledged. Where it is not, no rule that two nodes keep together
-    /// can hold until there are elections: what each node keeps by itself is judged all the same.
-    pub(crate) fn primary_is_sound(&self) -> bool {
-        let damage = self.logs[self.primary].damage;
-        !damage.anything && !damage.forgot
+    /// The primary of the newest epoch, where one lives that was not deposed.
+    pub(crate) fn leader(&self) -> Option<NodeIndex> {
+        let epoch = |node: &NodeIndex| self.views.get(*node).and_then(|view| view.primary);
+        (0..self.views.len()).filter(|node| epoch(node).is_some()).max_by_key(epoch)
     }
 
-    /// What a crash leaves of a node's log at least: its end, and the end before the last sync.
-    pub(crate) fn left(&self, node: NodeIndex, power: bool) -> (Sequence, Sequence) {
-        let log = &self.logs[node];
-        let end = if power { log.durable_end() } else { self.durable(node) };
-        (end, log.durable_before)
+    /// Whether the newest primary before was another node.
+    pub(crate) fn is_taken_over_by(&self, node: NodeIndex) -> bool {
+        let before = self.views.iter().flat_map(|view| view.primary.iter().chain(&view.earlier)).max();
+        before.is_some_and(|epoch| node_index(epoch.owner()) != node)
+    }
+
+    /// The same as [`Self::leader`]; who is preferred where there is none.
+    pub(crate) fn primary(&self) -> NodeIndex {
+        self.leader().unwrap_or(self.home)
     }
 
     pub(crate) const fn majority(&self) -> usize {

@@ -224,6 +224,12 @@ impl SimDisk {
         self.lock().names.is_durable(file)
     }
 
+    /// Whether a crash now would leave every byte of the file.
+    #[must_use]
+    pub fn file_is_durable(&self, file: FileNumber) -> bool {
+        self.lock().files.get(&file).is_some_and(|inode| !inode.has_unsynced())
+    }
+
     fn lock(&self) -> MutexGuard<'_, DiskState> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

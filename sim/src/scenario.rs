@@ -22,7 +22,10 @@ pub use validate::ScenarioError;
 const LARGEST_PAYLOAD: u64 = 16 << 20;
 
 /// The version of the scenario's form that this build writes and reads.
-pub const SCENARIO_VERSION: u16 = 1;
+pub const SCENARIO_VERSION: u16 = 2;
+
+/// Two clocks that drift by this much in opposite directions go 1.22 to 1; a lease allows for 1.25 to 1.
+const DRIFT_MAX_PPM: i64 = 100_000;
 
 /// A run as plain data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,10 +139,12 @@ impl Default for DiskPlan {
 pub struct SpacePlan {
     /// Its name.
     pub name: SpaceName,
-    /// Its primary.
+    /// Its first primary.
     pub primary: NodeId,
     /// Its voters, the primary among them.
     pub voters: Vec<NodeId>,
+    /// Who decides that another voter becomes the primary.
+    pub promotion: Promotion,
     /// When appends are answered that do not say it themselves.
     #[serde(default)]
     pub ack: Ack,
@@ -149,13 +154,19 @@ pub struct SpacePlan {
 }
 
 impl SpacePlan {
+    /// Whether another voter than the first primary can become the primary: with two, one alone is no majority.
+    #[must_use]
+    pub fn elects(&self) -> bool {
+        self.promotion == Promotion::Automatic && self.voters.len() > 2
+    }
+
     /// What the core and the log are told of it.
     #[must_use]
     pub fn config(&self) -> SpaceConfig {
         SpaceConfig {
             ack: self.ack,
             fsync: self.fsync,
-            promotion: Promotion::Manual,
+            promotion: self.promotion,
             ..SpaceConfig::new(self.primary, self.voters.clone())
         }
     }
@@ -201,7 +212,7 @@ pub struct Load {
     pub at_us: u64,
     /// The space.
     pub space: SpaceName,
-    /// Whom it asks; the space's primary where it is not given.
+    /// Whom it asks; the space's primary, wherever that is by then, where it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<NodeId>,
     /// How many operations it wants to see through.
@@ -265,12 +276,20 @@ const fn default_bytes() -> u64 {
 }
 
 impl Scenario {
-    /// A quiet cluster: one space `orders` with `n1` as its primary and all nodes as voters.
+    /// A quiet cluster: one space `orders` with all nodes as voters, and `n1` as its primary as long as nobody asks for
+    /// another promotion than by hand.
     #[must_use]
     pub fn quiet(name: &str, seed: u64, nodes: u16) -> Self {
         let voters: Vec<NodeId> = (1..=nodes).map(NodeId).collect();
         let spaces = SpaceName::new("orders")
-            .map(|name| SpacePlan { name, primary: NodeId(1), voters, ack: Ack::Local, fsync: FsyncMode::PerBatch })
+            .map(|name| SpacePlan {
+                name,
+                primary: NodeId(1),
+                voters,
+                promotion: Promotion::Manual,
+                ack: Ack::Local,
+                fsync: FsyncMode::PerBatch,
+            })
             .into_iter()
             .collect();
         Self {
@@ -341,10 +360,15 @@ impl Scenario {
         config
     }
 
-    /// The largest payload that an append may have.
+    /// Whether the clocks run at the same speed but for what a lease allows for: it is four fifths of the shortest
+    /// election time-out.
     #[must_use]
-    pub fn largest_payload(&self) -> u64 {
-        self.knobs.entry_bytes_max.unwrap_or(LARGEST_PAYLOAD)
+    pub fn clocks_hold(&self) -> bool {
+        let drifts = self.clocks.iter().map(|clock| clock.drift_ppm);
+        let changes = self.faults.iter().filter(|fault| fault.kind == FaultKind::ClockDrift);
+        let drifts = drifts.chain(changes.filter_map(|fault| fault.amount));
+        drifts.map(i64::abs).all(|drift| drift <= DRIFT_MAX_PPM)
+            && !self.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump)
     }
 
     /// When the last phase ends at the latest.

@@ -63,7 +63,7 @@ fn a_quorum_append_is_on_a_majority_and_its_token_holds_everywhere() {
 fn a_local_receipt_waits_for_the_commit() {
     run(async {
         let trio = Trio::new();
-        let first = trio.start(1).await;
+        let first = trio.start_left_alone().await;
         let receipt = space(&first).append("alone").ack(Ack::Local).await.expect("its own disk suffices");
         let early = receipt.committed().timeout(Duration::from_millis(50)).await;
         assert_eq!(early, Err(WaitError::TimedOut { token: receipt.token() }));
@@ -77,8 +77,7 @@ fn a_local_receipt_waits_for_the_commit() {
 fn a_level_that_is_not_reached_in_time_is_unknown_and_resolved_later() {
     run(async {
         let trio = Trio::new();
-        let first = trio.start(1).await;
-        primary(&first).await;
+        let first = trio.start_left_alone().await;
         let orders = space(&first);
         let (mut tokens, mut timeout) = (Vec::new(), Duration::from_millis(100));
         loop {
@@ -239,7 +238,7 @@ fn after_a_shutdown_everything_is_refused_as_such() {
 fn an_append_under_way_when_the_node_shuts_down_is_unknown() {
     run(async {
         let trio = Trio::new();
-        let first = trio.start(1).await;
+        let first = trio.start_left_alone().await;
         let orders = space(&first);
         let waiting = tokio::spawn(async move { orders.append("nowhere else").ack(Ack::Quorum).await });
         until("the append", async || space(&first).status().await.is_some_and(|report| report.status.waiting > 0))

@@ -96,9 +96,9 @@ fn a_future_dropped_while_the_primary_opens_appends_nothing() {
 fn a_future_that_lost_a_race_is_awaited_later() {
     run(async {
         let trio = Trio::new();
-        let first = trio.start(1).await;
+        let first = trio.start_left_alone().await;
         let mut paid = space(&first).append("paid").ack(Ack::Quorum).timeout(PATIENCE).into_future();
-        // It loses races until the primary has opened its epoch and the node has the append.
+        // It loses races until the node has the append.
         within("the hand-over", async {
             while !paid.handed_over() {
                 tokio::select! {

@@ -33,11 +33,7 @@ fn appends_whose_runtime_ends_are_unanswered() {
     let trio = Trio::new();
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (its_own, ours) = (runtime().expect("a runtime"), runtime().expect("a runtime"));
-    let node = its_own.block_on(async {
-        let node = trio.start(1).await;
-        primary(&node).await;
-        node
-    });
+    let node = its_own.block_on(async { trio.start_left_alone().await });
     let orders = space(&node);
     // Nobody else is there, so it is not answered before the end.
     let waiting = ours.spawn(async move { orders.append("nowhere else").ack(Ack::Quorum).timeout(PATIENCE * 2).await });

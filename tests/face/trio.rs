@@ -68,6 +68,26 @@ impl Trio {
         self.builder(node).space(space).start().await.expect("the node starts")
     }
 
+    /// n1 as the primary that a majority elected and that has lost its replicas since.
+    pub(super) async fn start_left_alone(&self) -> Engraft {
+        self.start_left_alone_with(|builder| builder.space(orders()), |builder| builder.space(orders())).await
+    }
+
+    /// The same with the spaces that are given to n1 and to its replica.
+    pub(super) async fn start_left_alone_with(
+        &self,
+        first: impl FnOnce(Builder) -> Builder,
+        second: impl FnOnce(Builder) -> Builder,
+    ) -> Engraft {
+        let first = first(self.builder(1)).start().await.expect("the node starts");
+        let second = second(self.builder(2)).start().await.expect("the node starts");
+        for space in first.spaces() {
+            primary_of(&space).await;
+        }
+        within("the shutdown", second.shutdown()).await;
+        first
+    }
+
     pub(super) async fn start_all(&self) -> [Engraft; 3] {
         let nodes = [self.start(1).await, self.start(2).await, self.start(3).await];
         until("links", async || linked(&nodes[0]).await == 2).await;
@@ -108,7 +128,11 @@ fn patient(numbers: &mut ReplicationConfig) {
 
 /// Waits until the node takes appends.
 pub(super) async fn primary(node: &Engraft) {
-    let mut roles = space(node).roles();
+    primary_of(&space(node)).await;
+}
+
+async fn primary_of(space: &Space) {
+    let mut roles = space.roles();
     within("becoming the primary", async { while roles.next().await.expect("the node runs").role != Role::Primary {} })
         .await;
 }

@@ -4,7 +4,7 @@ use engraft::core::{Ack, Outcome, Role};
 use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, Verdict};
 use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
 
-use super::log::{Dropped, Parsed};
+use super::log::Parsed;
 use super::universe::Known;
 use super::{Checks, Invariant, SpaceIndex, node_index};
 use crate::disk::{FileNumber, SimDisk};
@@ -27,8 +27,18 @@ pub(crate) struct View {
     pub(super) storage_failed: bool,
     /// Whether it lost everything and goes by the same id.
     pub(super) wiped: bool,
-    /// The epochs in which it was primary in earlier lives.
+    /// The epochs in which it was primary before.
     pub(super) earlier: Vec<Epoch>,
+    /// How far its log was truncated since its process began before this one.
+    pub(super) cut: Option<Sequence>,
+}
+
+impl View {
+    /// It is the primary no longer.
+    pub(super) fn leaves(&mut self) {
+        let left = self.primary.take();
+        self.earlier.extend(left);
+    }
 }
 
 impl Checks {
@@ -56,7 +66,7 @@ impl Checks {
         if let Some(sequence) = parsed.broken_chain {
             self.violated(Invariant::S3, Some(node), Some(space), || format!("{sequence} does not continue the chain"));
         }
-        self.dropped(node, space, parsed.dropped);
+        self.dropped(node, space, disk, parsed.dropped);
         if let Some((first, count)) = parsed.new {
             for sequence in first.0..first.0 + count as u64 {
                 self.entry_written(node, space, Sequence(sequence));
@@ -97,30 +107,6 @@ impl Checks {
             Err(None) => self.violated(Invariant::S15, Some(node), Some(space), || {
                 format!("{} holds an operation that was answered as failed", token.sequence)
             }),
-        }
-    }
-
-    pub(super) fn dropped(&mut self, node: NodeIndex, space: SpaceIndex, dropped: Option<Dropped>) {
-        let Some(dropped) = dropped else { return };
-        let at = &self.spaces[space];
-        let damage = at.logs[node].damage;
-        let Some(durable_last) = dropped.durable_last else {
-            // A weak mode had acknowledged it all the same.
-            self.spaces[space].logs[node].damage.forgot |= self.spaces[space].is_weak();
-            return;
-        };
-        if damage.anything || damage.rotten.is_some_and(|rotten| rotten <= durable_last) {
-            return;
-        }
-        let committed = at.universe.committed();
-        if dropped.first <= committed {
-            self.violated(Invariant::S8, Some(node), Some(space), || {
-                format!("{}{} to {} are gone, and {committed} is committed", dropped.epoch, dropped.first, dropped.last)
-            });
-        } else {
-            self.violated(Invariant::S5, Some(node), Some(space), || {
-                format!("{}{} to {durable_last} were durable and are gone", dropped.epoch, dropped.first)
-            });
         }
     }
 
@@ -204,7 +190,9 @@ impl Checks {
         });
         let at = &self.spaces[space];
         let primary = node_index(ack.epoch.owner());
-        let theirs = at.logs.get(primary).and_then(|log| log.record(ack.durable));
+        // Once it is deposed its log is not that epoch's any more.
+        let leads = at.views.get(primary).is_some_and(|view| view.primary == Some(ack.epoch));
+        let theirs = at.logs.get(primary).filter(|_| leads).and_then(|log| log.record(ack.durable));
         let ours = at.logs[node].record(ack.durable);
         let agree = match (ours, theirs) {
             (Some(ours), Some(theirs)) => ours.epoch == theirs.epoch && ours.chain == theirs.chain,
@@ -264,29 +252,32 @@ impl Checks {
         self.require(agrees, Invariant::S7, node, space, || {
             format!("commits {commit} past a prefix that is not the committed one")
         });
-        self.spaces[space].universe.commit(commit, record.epoch, record.chain);
+        let at = &mut self.spaces[space];
+        for sequence in at.universe.committed().0 + 1..=commit.0 {
+            let Some(record) = at.logs[node].record(Sequence(sequence)) else { break };
+            at.universe.commit(record.epoch, record.chain);
+        }
     }
 
     fn commit_agrees(&mut self, node: NodeIndex, space: SpaceIndex, commit: Sequence) {
         let at = &self.spaces[space];
-        let own = at.logs[node].record(commit);
-        let other = at.logs[at.primary].record(commit);
-        let agrees = match (own, other) {
-            (Some(own), Some(other)) => own.epoch == other.epoch && own.chain == other.chain,
-            _ => true,
-        };
+        let own = at.logs[node].record(commit).map(|own| (own.epoch, own.chain));
+        let agrees = own.is_none() || own == at.universe.committed_at(commit);
         self.require(agrees, Invariant::S7, node, space, || format!("has another {commit} than the committed one"));
     }
 
     /// A node says that it has a role.
     pub(crate) fn role_changed(&mut self, node: NodeIndex, id: SpaceId, role: Role, epoch: Epoch) {
         let Some(space) = self.space(id) else { return };
-        match role {
-            Role::Primary => {}
-            Role::Candidate | Role::Opening | Role::Replica | Role::Stopped => return,
-        }
         let at = &mut self.spaces[space];
-        at.views[node].primary = Some(epoch);
+        match role {
+            Role::Opening => {}
+            Role::Primary => at.views[node].primary = Some(epoch),
+            Role::Candidate | Role::Replica | Role::Stopped => {
+                at.views[node].leaves();
+                return;
+            }
+        }
         let before = at.views[node].earlier.contains(&epoch);
         let complete = at.universe.committed_end().is_none_or(|(sequence, epoch, chain)| {
             at.logs[node].record(sequence).is_some_and(|own| own.epoch == epoch && own.chain == chain)
@@ -295,7 +286,7 @@ impl Checks {
         self.require(node_index(epoch.owner()) == node, Invariant::S1, node, space, || {
             format!("is primary of {epoch}")
         });
-        self.require(!before, Invariant::S1, node, space, || format!("is primary of {epoch} again after a restart"));
+        self.require(!before, Invariant::S1, node, space, || format!("is primary of {epoch} again"));
         self.require(complete || lying, Invariant::S6, node, space, || {
             format!("is primary of {epoch} without every committed entry")
         });
@@ -310,14 +301,18 @@ impl Checks {
                 let level = operation.level;
                 self.level_holds(node, space, level, *token);
                 let at = &mut self.spaces[space];
-                at.answered_max = at.answered_max.max(token.sequence);
+                if !at.elects || level != Ack::Local {
+                    at.answered_max = at.answered_max.max(token.sequence);
+                }
             }
             Outcome::Unknown { token, acked_by } => {
                 self.token_tells_the_truth(node, operation, *token);
                 for holder in acked_by {
                     let at = &self.spaces[space];
                     let holder = node_index(*holder);
-                    let holds = at.durable(holder) >= token.sequence || at.logs[holder].damage != Damage::default();
+                    // What it had it may have truncated since.
+                    let had = at.durable(holder).max(at.views[holder].acked) >= token.sequence;
+                    let holds = had || at.logs[holder].damage != Damage::default();
                     self.require(holds, Invariant::S15, node, space, || {
                         format!("says that {} has {} durable", node_id(holder), token.sequence)
                     });
@@ -332,6 +327,77 @@ impl Checks {
             Outcome::Resolved { .. } | Outcome::Standing { .. } => {}
             Outcome::Entries { entries, commit } => self.read_is_committed(node, operation, entries, *commit),
         }
+    }
+
+    fn token_tells_the_truth(&mut self, node: NodeIndex, operation: &Operation, token: Token) {
+        let space = operation.space;
+        let written = self.operations.find(operation.stamp);
+        let truth = written.is_none_or(|written| written == token);
+        self.require(truth, Invariant::S15, node, space, || {
+            format!("answers {} for what stands at {:?}", token.sequence, written.map(|token| token.sequence))
+        });
+        let floor = operation.floor;
+        self.require(token.sequence > floor, Invariant::S15, node, space, || {
+            format!("answers {} for an append that was asked for after {floor} was answered", token.sequence)
+        });
+    }
+
+    fn level_holds(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
+        let at = &self.spaces[space];
+        let sequence = token.sequence;
+        let record = at.logs[node].record(sequence);
+        let own = record.is_some_and(|record| record.epoch == token.epoch) && at.durable(node) >= sequence;
+        let lying = at.logs[node].damage.anything;
+        let failed = at.views[node].storage_failed;
+        let (holders, voters) = (at.holders(node, sequence), at.voters.len());
+        let needed = match level {
+            Ack::Local => 1,
+            Ack::Quorum => at.majority(),
+            Ack::All => voters,
+        };
+        self.require((own && !failed) || lying, Invariant::S5, node, space, || {
+            format!("answers {} without having it durable", token.sequence)
+        });
+        self.require(holders >= needed || level == Ack::Local, Invariant::S6, node, space, || {
+            format!("answers {sequence} at {level}, and {holders} of {voters} voters have it durable")
+        });
+        self.answers_in_time(node, space, level, token);
+    }
+
+    /// Nobody answers for an epoch that is over.
+    fn answers_in_time(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
+        let at = &self.spaces[space];
+        let above = |voter: &&NodeIndex| at.views[**voter].exposed > token.epoch;
+        let (own, promised) = (above(&&node), at.voters.iter().filter(above).count());
+        let over = self.clocks_hold && level != Ack::Local && promised >= at.majority();
+        self.require(!own, Invariant::S9, node, space, || format!("answers {} and promised above it", token.sequence));
+        self.require(!over, Invariant::S9, node, space, || {
+            format!("answers {} at {level}, and {promised} voters promised above {}", token.sequence, token.epoch)
+        });
+    }
+
+    fn read_is_committed(&mut self, node: NodeIndex, operation: &Operation, entries: &[Entry], commit: Sequence) {
+        let space = operation.space;
+        let mut expected = operation.from.max(Sequence(1));
+        for entry in entries {
+            let position = entry.position();
+            let at = &self.spaces[space];
+            let known = at.universe.known(position.epoch, position.sequence);
+            let right = known
+                .is_some_and(|known| known.chain == position.chain && known.header_crc == entry.header.header_crc());
+            let committed = at.universe.committed();
+            self.require(position.sequence == expected && right, Invariant::S15, node, space, || {
+                format!("reads {position} where {expected} was asked for")
+            });
+            self.require(position.sequence <= committed.max(commit), Invariant::S7, node, space, || {
+                format!("gives out {position}, and {committed} is committed")
+            });
+            expected = expected.next();
+        }
+        let committed = self.spaces[space].universe.committed();
+        self.require(commit <= committed, Invariant::S7, node, space, || {
+            format!("reads with commit {commit}, and {committed} is committed")
+        });
     }
 
     /// A node is told that its storage failed.

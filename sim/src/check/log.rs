@@ -67,12 +67,14 @@ pub(crate) struct Parsed {
 }
 
 /// Entries that are gone from a log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Dropped {
     pub(crate) first: Sequence,
     pub(crate) last: Sequence,
     /// The last of them that was durable.
     pub(crate) durable_last: Option<Sequence>,
+    /// Those of them that were durable.
+    pub(crate) durable: Vec<(Epoch, Sequence)>,
     pub(crate) epoch: Epoch,
 }
 
@@ -280,7 +282,18 @@ fn dropped(segment: &Segment, from: usize, gone: &[Record], synced: usize) -> Op
     let last = Sequence(first.0 + gone.len() as u64 - 1);
     let durable = synced.saturating_sub(from).min(gone.len());
     let durable_last = (durable > 0).then(|| Sequence(first.0 + durable as u64 - 1));
-    Some(Dropped { first, last, durable_last, epoch })
+    let durable = gone.iter().zip(first.0..).take(durable).map(|(record, at)| (record.epoch, Sequence(at))).collect();
+    Some(Dropped { first, last, durable_last, durable, epoch })
+}
+
+/// The entries that stand one behind another from an offset on.
+pub(super) fn records(bytes: &[u8], mut at: u64) -> Vec<(Epoch, Sequence)> {
+    let mut found = Vec::new();
+    while let Some((header, record)) = read_record(bytes, at) {
+        found.push((record.epoch, header.sequence()));
+        at += record.size;
+    }
+    found
 }
 
 fn read_record(bytes: &[u8], at: u64) -> Option<(WalEntryHeader, Record)> {

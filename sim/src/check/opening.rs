@@ -95,8 +95,16 @@ impl Checks {
             let view = &mut space.views[node];
             view.claimed = Sequence::ZERO;
             view.storage_failed = false;
-            let ended = view.primary.take();
-            view.earlier.extend(ended);
+            view.leaves();
+        }
+    }
+
+    /// A process is gone, and what it had durable is noted.
+    pub(crate) fn process_ends(&mut self, node: NodeIndex) {
+        for space in &mut self.spaces {
+            let view = &mut space.views[node];
+            view.cut = None;
+            view.leaves();
         }
     }
 
@@ -110,7 +118,9 @@ impl Checks {
     ) {
         let Some(space) = self.space(opened.name.id()) else { return };
         let at = &mut self.spaces[space];
-        at.views[node].saved = opened.promise;
+        // A truncation that a crash interrupted is completed by recovery.
+        let cut = at.views[node].cut.take().unwrap_or(Sequence(u64::MAX));
+        let (durable, durable_before) = (durable.min(cut), durable_before.min(cut));
         let log = &at.logs[node];
         let damage = log.damage;
         let exposed = at.views[node].exposed;

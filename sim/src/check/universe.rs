@@ -13,9 +13,8 @@ pub(crate) struct Universe {
     first: Vec<Option<Known>>,
     /// Others of the same sequence.
     others: BTreeMap<(Sequence, Epoch), Known>,
-    committed: Sequence,
-    /// The entry at the committed end: its chain stands for all before it.
-    committed_end: Option<(Sequence, Epoch, u32)>,
+    /// By sequence less one: epoch and chain of what is committed.
+    committed: Vec<(Epoch, u32)>,
 }
 
 /// What two nodes must agree on.
@@ -60,18 +59,23 @@ impl Universe {
         }
     }
 
-    pub(crate) const fn committed(&self) -> Sequence {
-        self.committed
+    pub(crate) fn committed(&self) -> Sequence {
+        Sequence(self.committed.len() as u64)
     }
 
     /// The last entry known to be committed: sequence, epoch, chain.
-    pub(crate) const fn committed_end(&self) -> Option<(Sequence, Epoch, u32)> {
-        self.committed_end
+    pub(crate) fn committed_end(&self) -> Option<(Sequence, Epoch, u32)> {
+        self.committed.last().map(|(epoch, chain)| (self.committed(), *epoch, *chain))
     }
 
-    pub(crate) const fn commit(&mut self, sequence: Sequence, epoch: Epoch, chain: u32) {
-        self.committed = sequence;
-        self.committed_end = Some((sequence, epoch, chain));
+    /// Epoch and chain of the committed entry of that sequence.
+    pub(crate) fn committed_at(&self, sequence: Sequence) -> Option<(Epoch, u32)> {
+        self.committed.get(index(sequence)).copied()
+    }
+
+    /// The next entry is committed.
+    pub(crate) fn commit(&mut self, epoch: Epoch, chain: u32) {
+        self.committed.push((epoch, chain));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Scenarios drawn from a seed: each kind of fault is there with probability one half, then of a random size.
 
-use engraft::core::Ack;
+use engraft::core::{Ack, Promotion};
 use engraft::types::{FsyncMode, NodeId, SpaceName};
 
 use super::{
@@ -154,6 +154,7 @@ fn spaces(draws: &Draws, nodes: u16) -> Vec<SpacePlan> {
             name,
             primary,
             voters: voters.collect(),
+            promotion: if draws.below(32, index, 4) > 0 { Promotion::Automatic } else { Promotion::Manual },
             ack: draws.one(30, index, &[Ack::Local, Ack::Quorum, Ack::All]).unwrap_or_default(),
             fsync: draws
                 .one(31, index, &[FsyncMode::PerBatch, FsyncMode::PerBatch, FsyncMode::PerWrite])
@@ -304,10 +305,10 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
     let chaos_us = scenario.phases.chaos_us;
     let nodes = u64::from(scenario.nodes);
     let mut node = NodeId(u16::try_from(draws.within(part + 1, n, 1, nodes)).ok()?);
-    let is_primary = |node| scenario.spaces.iter().any(|space| space.primary == node);
-    if matches!(kind, FaultKind::Wipe | FaultKind::Misdirect) && is_primary(node) && draws.below(part + 9, n, 4) > 0 {
-        // A primary that loses what it alone has is the end of its space until there are elections: few of them do,
-        // since less is judged from there on.
+    let may_lead = |space: &SpacePlan| space.primary == node || (space.elects() && space.voters.contains(&node));
+    if matches!(kind, FaultKind::Wipe | FaultKind::Misdirect) && scenario.spaces.iter().any(may_lead) {
+        // A primary that loses what it alone has is the end of its space, and nobody knows of a voter that it has
+        // forgotten what it promised.
         return None;
     }
     if matches!(kind, FaultKind::PauseReplica | FaultKind::OpenEpoch) {

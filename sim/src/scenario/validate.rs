@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_its_place() {
         let text = scenario().to_text();
-        assert!(refused(&text.replace("version = 1", "version = 9")).contains("expected 1, found 9"));
+        assert!(refused(&text.replace("version = 2", "version = 9")).contains("expected 2, found 9"));
         let unknown = refused(&text.replace("kind = \"delay\"", "kind = \"delay\"\ncolour = 1"));
         assert!(unknown.contains("colour") && unknown.contains("line"), "{unknown}");
         let negative = refused(&text.replace("at_us = 10", "at_us = -10"));

@@ -5,8 +5,8 @@ use engraft::types::{Epoch, RequestId, Sequence};
 
 use super::World;
 use super::clients::Then;
-use crate::check::{Invariant, node_id};
-use crate::history::{OperationState, Wants};
+use crate::check::{Invariant, node_id, node_index};
+use crate::history::OperationState;
 use crate::mark::Mark;
 use crate::queue::NodeIndex;
 use crate::run::{NodeRow, Report};
@@ -52,27 +52,11 @@ impl World<'_> {
             };
             self.note(client, LineKind::Client, words);
         }
-        self.came_in_time(node, operation);
-        let (state, then) = self.judge(outcome);
-        self.look_after(operation, outcome);
+        let (state, then) = self.judge(operation, outcome);
         self.resolve(operation, state, then);
     }
 
-    /// A slow replica delays no append that does not wait for it.
-    fn came_in_time(&mut self, node: NodeIndex, operation: usize) {
-        let within = self.scenario.phases.answer_within_us;
-        let asked = &self.operations[operation];
-        let waits_for_all = asked.level == Ack::All || asked.wants != Wants::Append;
-        let took = self.now.0 - asked.asked.0;
-        if within > 0 && took > within && !waits_for_all {
-            let (level, space) = (asked.level, asked.space);
-            self.checks.violated(Invariant::L5, Some(node), Some(space), || {
-                format!("an append at {level} was answered after {took} us, and {within} us are enough without the slow ones")
-            });
-        }
-    }
-
-    fn judge(&mut self, outcome: &Outcome) -> (OperationState, Then) {
+    fn judge(&mut self, operation: usize, outcome: &Outcome) -> (OperationState, Then) {
         match outcome {
             Outcome::Appended { .. } | Outcome::Resolved { .. } | Outcome::Standing { .. } => {
                 (OperationState::Done, Then::GoOn)
@@ -85,27 +69,34 @@ impl World<'_> {
                 self.marks.hit(Mark::AnsweredUnknown);
                 (OperationState::Unknown, Then::GoOn)
             }
-            Outcome::Failed(error) => (OperationState::Failed, self.after_failure(error)),
+            Outcome::Failed(error) => (OperationState::Failed, self.after_failure(operation, error)),
         }
     }
 
-    fn after_failure(&mut self, error: &AppendError) -> Then {
+    fn after_failure(&mut self, operation: usize, error: &AppendError) -> Then {
         match error {
             AppendError::NotReady | AppendError::NoPrimary | AppendError::Isolated => {
                 self.marks.hit(Mark::AnsweredNotReady);
+                if !matches!(error, AppendError::NotReady) {
+                    self.look_elsewhere(operation, None);
+                }
                 Then::AskAgain
             }
             AppendError::Overloaded { .. } => {
                 self.marks.hit(Mark::AnsweredOverloaded);
                 Then::AskAgain
             }
-            AppendError::Shutdown => Then::AskAgain,
-            AppendError::NotPrimary { .. } => {
+            AppendError::Shutdown => {
+                self.look_elsewhere(operation, None);
+                Then::AskAgain
+            }
+            AppendError::NotPrimary { primary } => {
                 self.marks.hit(Mark::AnsweredNotPrimary);
-                Then::GoOn
+                if self.look_elsewhere(operation, Some(node_index(*primary))) { Then::AskAgain } else { Then::GoOn }
             }
             AppendError::Stopped(_) => {
                 self.marks.hit(Mark::AnsweredStopped);
+                self.look_elsewhere(operation, None);
                 Then::AskAgain
             }
             AppendError::ExposureReached { .. } => Then::AskAgain,

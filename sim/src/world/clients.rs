@@ -33,7 +33,10 @@ const FLOOD: u64 = 200;
 pub(super) struct Client {
     pub(super) load: Load,
     pub(super) space: SpaceIndex,
+    /// Whom it asks now.
     node: NodeIndex,
+    /// Whom it asks where that one is not the primary.
+    others: Vec<NodeIndex>,
     space_ack: Ack,
     /// Operations still to be asked for.
     pub(super) left: u64,
@@ -51,10 +54,13 @@ impl Client {
     pub(super) fn new(load: &Load, scenario: &Scenario) -> Self {
         let found = scenario.spaces.iter().position(|space| space.name == load.space).unwrap_or(0);
         let plan = &scenario.spaces[found];
+        let follows = load.to.is_none() && plan.elects();
+        let others = if follows { plan.voters.iter().map(|voter| node_index(*voter)).collect() } else { Vec::new() };
         Self {
             load: load.clone(),
             space: found,
             node: node_index(load.to.unwrap_or(plan.primary)),
+            others,
             space_ack: plan.ack,
             left: load.entries,
             asked: 0,
@@ -170,6 +176,7 @@ impl World<'_> {
         }
         if self.nodes[node].process.is_none() {
             self.marks.hit(Mark::AskedDeadNode);
+            self.look_elsewhere(operation, None);
             self.resolve(operation, OperationState::Failed, Then::AskAgain);
             return;
         }
@@ -220,76 +227,20 @@ impl World<'_> {
         })
     }
 
-    fn mark_size(&mut self, bytes: usize) {
-        let largest = self.scenario.largest_payload();
-        match bytes as u64 {
-            0 => self.marks.hit(Mark::EmptyPayload),
-            bytes if bytes == largest => self.marks.hit(Mark::LargestPayload),
-            bytes if bytes >= 64 << 10 => self.marks.hit(Mark::LargePayload),
-            _ => {}
+    /// The client of an operation turns to another node: to the one that was named, or to the next. Whether it does.
+    pub(super) fn look_elsewhere(&mut self, operation: usize, hint: Option<NodeIndex>) -> bool {
+        let asked = &self.operations[operation];
+        let client = &mut self.clients[asked.load];
+        let at = client.others.iter().position(|other| *other == client.node);
+        let next = client.others.get(at.map_or(0, |at| at + 1)).or(client.others.first()).copied();
+        let next = hint.filter(|hint| client.others.contains(hint)).or(next);
+        // Another answer may have turned it already.
+        if client.node == asked.node
+            && let Some(next) = next
+        {
+            client.node = next;
         }
-    }
-
-    /// What a client makes of an answer: one that follows goes on behind what it read, others may wait for their append
-    /// on any node.
-    pub(super) fn look_after(&mut self, operation: usize, outcome: &Outcome) {
-        let asked = self.operations[operation].clone();
-        match (asked.wants, outcome) {
-            (Wants::Read { .. }, Outcome::Entries { entries, commit }) if self.clients[asked.load].load.follows => {
-                let client = &mut self.clients[asked.load];
-                client.cursor = Sequence(client.cursor.0 + entries.len() as u64);
-                let behind = commit.next().above(client.cursor);
-                if behind >= FAR_BEHIND {
-                    self.marks.hit(Mark::FollowerFarBehind);
-                } else if behind == 0 && !entries.is_empty() {
-                    self.marks.hit(Mark::FollowerCaughtUp);
-                }
-            }
-            (Wants::Append, Outcome::Appended { token } | Outcome::Unknown { token, .. }) => {
-                let (seed, subject) = (self.scenario.seed, asked.load as u64);
-                let drawn = draw_below(seed, purpose::WAIT_FOR, subject, asked.number as u64, 1000);
-                if drawn < self.clients[asked.load].load.waits_permille {
-                    self.wait_for(&asked, *token);
-                }
-            }
-            (Wants::WaitFor { deadline, .. }, Outcome::Resolved { state, .. }) => {
-                let early = self.local_time(asked.node).is_some_and(|local| local < deadline);
-                if early && *state == TokenState::Pending {
-                    self.checks.violated(Invariant::S15, Some(asked.node), Some(asked.space), || {
-                        format!(
-                            "says that nothing is certain before {deadline} on its clock, up to which a client waits"
-                        )
-                    });
-                }
-                self.marks.hit(match state {
-                    TokenState::Committed => Mark::WaitedForCommit,
-                    TokenState::Lost => Mark::WaitedForLost,
-                    TokenState::Pending => Mark::WaitedInVain,
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// The client asks one of the voters for what became of its append; that node must then know it.
-    fn wait_for(&mut self, asked: &Operation, token: Token) {
-        let voters = &self.checks.spaces[asked.space].voters;
-        let place = draw_below(
-            self.scenario.seed,
-            purpose::WAIT_FOR,
-            asked.load as u64 | 1 << 32,
-            asked.number as u64,
-            voters.len() as u64,
-        );
-        let Some(node) = usize::try_from(place).ok().and_then(|place| voters.get(place)).copied() else { return };
-        let Some(deadline) = self.local_time(node).map(|local| local + WAIT_FOR) else { return };
-        let number = self.operations.len();
-        let wants = Wants::WaitFor { token, deadline };
-        let state = OperationState::Waiting;
-        self.operations.push(Operation { number, node, wants, state, stamp: 0, asked: self.now, ..asked.clone() });
-        self.clients[asked.load].waiting += 1;
-        // The client is told of its append first: what it asks next travels behind.
-        self.queue.push(self.now, Occurrence::Ask { operation: number });
+        !client.others.is_empty()
     }
 
     /// An operation has its answer.
@@ -326,13 +277,14 @@ impl World<'_> {
             let asked = &self.operations[operation];
             if asked.node == node && asked.state == OperationState::Waiting {
                 self.marks.hit(Mark::LostWithNode);
+                self.look_elsewhere(operation, None);
                 self.resolve(operation, OperationState::Unknown, Then::GoOn);
             }
         }
     }
 
-    /// A client that wants to see one append committed; tells whether a live quorum makes progress.
-    pub(super) fn probe(&mut self, space: SpaceIndex) -> usize {
+    /// A client that wants to see one append committed, and asks these nodes; tells whether a live quorum makes progress.
+    pub(super) fn probe(&mut self, space: SpaceIndex, among: &[NodeIndex]) -> usize {
         let load = Load {
             at_us: self.now.0,
             space: self.checks.spaces[space].name.clone(),
@@ -350,7 +302,14 @@ impl World<'_> {
             follows: false,
         };
         let index = self.clients.len();
-        self.clients.push(Client::new(&load, self.scenario));
+        let mut client = Client::new(&load, self.scenario);
+        client.others.retain(|other| among.contains(other));
+        if let Some(first) = client.others.first()
+            && !client.others.contains(&client.node)
+        {
+            client.node = *first;
+        }
+        self.clients.push(client);
         self.queue.push(self.now, Occurrence::Burst { load: index });
         index
     }

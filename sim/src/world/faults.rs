@@ -322,7 +322,7 @@ impl World<'_> {
         self.net.recall(node);
         for space in 0..self.checks.spaces.len() {
             let at = &self.checks.spaces[space];
-            if at.primary == node && self.nodes[node].process.is_some() {
+            if at.primary() == node && self.nodes[node].process.is_some() {
                 let space = at.id;
                 self.marks.hit(Mark::EpochOpenedAgain);
                 self.handle(node, Event::Command(Command::OpenEpoch { space }));
@@ -335,7 +335,7 @@ impl World<'_> {
         let Some(replica) = fault.peer else { return };
         for space in 0..self.checks.spaces.len() {
             let at = &self.checks.spaces[space];
-            if at.primary == node && at.voters.contains(&node_index(replica)) {
+            if at.primary() == node && at.voters.contains(&node_index(replica)) {
                 let space = at.id;
                 let command = if pause {
                     Command::PauseReplica { space, replica }
@@ -361,11 +361,11 @@ impl World<'_> {
         self.nodes[node].wiped || damage.anything || damage.rotten.is_some() || forgot
     }
 
-    /// Whether a space can go on: its primary is sound, and a majority is.
+    /// Whether a space can go on: a majority is sound, and its primary where no other can be it.
     pub(super) fn is_live(&self, space: SpaceIndex) -> bool {
         let at = &self.checks.spaces[space];
         let sound = at.voters.iter().filter(|voter| !self.is_lost(**voter, space)).count();
-        !self.is_lost(at.primary, space) && sound >= at.majority()
+        (at.elects || !self.is_lost(at.home, space)) && sound >= at.majority()
     }
 
     pub(super) fn note_phase(&mut self, words: String) {

@@ -272,13 +272,13 @@ impl World<'_> {
 
     /// The process dies at once; with `power` the machine goes too.
     pub(super) fn die(&mut self, node: NodeIndex, power: bool) {
-        let Some(process) = self.end_process(node, power) else { return };
+        let primary = self.checks.spaces.iter().any(|space| space.primary() == node);
+        let Some(process) = self.end_process(node) else { return };
         match process.step {
             Some(StorageStep::Sync) => self.marks.hit(Mark::CrashBetweenWriteAndSync),
             Some(StorageStep::Complete) => self.marks.hit(Mark::CrashBetweenSyncAndCompletion),
             Some(StorageStep::Write | StorageStep::Idle) | None => {}
         }
-        let primary = self.checks.spaces.iter().any(|space| space.primary == node);
         self.marks.hit(if primary { Mark::PrimaryDied } else { Mark::ReplicaDied });
         let links: Vec<_> = process.links.into_iter().collect();
         // A dead process ends nothing in order: what its parts do when they are dropped reaches no disk.
@@ -312,6 +312,7 @@ impl World<'_> {
         for (left, space) in at.left.iter_mut().zip(&self.checks.spaces) {
             *left = space.left(node, power);
         }
+        self.checks.process_ends(node);
         at.completions.clear();
         at.old_completion = None;
         at.untold_votes.clear();

@@ -165,40 +165,38 @@ impl World<'_> {
                 }
                 LineKind::Link
             }
-            Notice::BreakerOpened { .. } => {
-                self.nodes[node].timer_is_dead |= self.bugs.timer_dies_with_breaker(node);
-                self.marks.hit(Mark::BreakerOpened);
+            Notice::BreakerOpened { .. } => self.milestone(Mark::BreakerOpened),
+            Notice::BreakerHalfOpened { .. } => self.milestone(Mark::BreakerHalfOpened),
+            Notice::BreakerClosed { .. } => self.milestone(Mark::BreakerClosed),
+            Notice::SpaceStopped { .. } => self.milestone(Mark::SpaceStopped),
+            Notice::BecamePrimary { space, .. } => {
+                let space = self.checks.space(*space);
+                if space.is_some_and(|space| self.checks.spaces[space].is_taken_over_by(node)) {
+                    self.marks.hit(Mark::Elected);
+                }
                 LineKind::Milestone
             }
-            Notice::BreakerHalfOpened { .. } => {
-                self.marks.hit(Mark::BreakerHalfOpened);
-                LineKind::Milestone
-            }
-            Notice::BreakerClosed { .. } => {
-                self.marks.hit(Mark::BreakerClosed);
-                LineKind::Milestone
-            }
-            Notice::SpaceStopped { .. } => {
-                self.marks.hit(Mark::SpaceStopped);
-                LineKind::Milestone
-            }
+            Notice::Deposed { .. } => self.milestone(Mark::Deposed),
+            Notice::LeaseHeld { .. } => self.milestone(Mark::LeaseRegained),
+            Notice::LeaseLost { .. } => self.milestone(Mark::LeaseLost),
+            Notice::Salvaged { .. } => self.milestone(Mark::Salvaged),
+            Notice::SalvageFailed { .. } => self.milestone(Mark::SalvageFailed),
+            Notice::Truncated { .. } => self.milestone(Mark::Truncated),
+            Notice::LossExact { .. } => self.milestone(Mark::LossTold),
             Notice::ReplicaDiverged { .. }
             | Notice::ApplyFailed { .. }
-            | Notice::BecamePrimary { .. }
-            | Notice::Deposed { .. }
             | Notice::ElectionStarted { .. }
-            | Notice::LeaseHeld { .. }
-            | Notice::LeaseLost { .. }
             | Notice::ExposureReached { .. }
-            | Notice::Salvaged { .. }
-            | Notice::SalvageFailed { .. }
-            | Notice::Truncated { .. }
-            | Notice::LossBounded { .. }
-            | Notice::LossExact { .. } => LineKind::Milestone,
+            | Notice::LossBounded { .. } => LineKind::Milestone,
         };
         if self.trace.is_on() {
             self.note_action(node, kind, || notice.to_string());
         }
+    }
+
+    fn milestone(&mut self, mark: Mark) -> LineKind {
+        self.marks.hit(mark);
+        LineKind::Milestone
     }
 
     /// Dials a peer.

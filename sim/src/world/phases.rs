@@ -80,7 +80,7 @@ impl World<'_> {
         let mut probes = Vec::new();
         for space in 0..self.checks.spaces.len() {
             if self.is_live_within(space, &quorum) {
-                probes.push((space, self.probe(space)));
+                probes.push((space, self.probe(space, &quorum)));
             }
         }
         // A long backlog on a narrow link keeps a probe waiting; the quorum is well while the replicas go on.
@@ -92,6 +92,13 @@ impl World<'_> {
             return false;
         }
         for (space, probe) in probes {
+            let leads = self.checks.spaces[space].leader().is_some_and(|leader| quorum.contains(&leader));
+            if !leads {
+                self.checks.violated(Invariant::L1, None, Some(space), || {
+                    format!("no primary within {} ms of healing {}", quorum_us / 1000, Self::names(&quorum))
+                });
+                return false;
+            }
             let moved = before.get(space).is_some_and(|before| self.replicated(space) > *before);
             if self.clients[probe].row.answered == 0 && !moved {
                 self.checks.violated(Invariant::L2, None, Some(space), || {
@@ -157,8 +164,9 @@ impl World<'_> {
         let seed = self.scenario.seed;
         let spaces = self.checks.spaces.len() as u64;
         let space = &self.checks.spaces[usize::try_from(draw_below(seed, purpose::QUORUM, 0, 0, spaces)).unwrap_or(0)];
-        let mut others: Vec<NodeIndex> = space.voters.iter().copied().filter(|voter| *voter != space.primary).collect();
-        let mut quorum = vec![space.primary];
+        let needed = (!space.elects).then_some(space.home);
+        let mut others: Vec<NodeIndex> = space.voters.iter().copied().filter(|voter| Some(*voter) != needed).collect();
+        let mut quorum: Vec<NodeIndex> = needed.into_iter().collect();
         let mut n = 0;
         while quorum.len() < space.majority() && !others.is_empty() {
             n += 1;
@@ -172,7 +180,7 @@ impl World<'_> {
     fn is_live_within(&self, space: SpaceIndex, quorum: &[NodeIndex]) -> bool {
         let at = &self.checks.spaces[space];
         let sound = |node: &&NodeIndex| quorum.contains(node) && !self.is_lost(**node, space);
-        sound(&&at.primary) && at.voters.iter().filter(sound).count() >= at.majority()
+        (at.elects || sound(&&at.home)) && at.voters.iter().filter(sound).count() >= at.majority()
     }
 
     /// A node that is down starts; one whose storage failed starts again.
@@ -207,13 +215,8 @@ impl World<'_> {
         }
         self.closing_time = true;
         let live: Vec<SpaceIndex> = (0..self.checks.spaces.len()).filter(|space| self.is_live(*space)).collect();
-        let alone = self.scenario.phases.alone;
-        let mut probes: Vec<usize> = Vec::new();
-        if !alone {
-            probes.extend(live.iter().map(|space| self.probe(*space)));
-        }
-        let healed = self.now;
-        let backlog_us = live.iter().map(|space| self.backlog_us(*space)).sum();
+        let everyone: Vec<NodeIndex> = (0..self.nodes.len()).collect();
+        let probes: Vec<usize> = live.iter().map(|space| self.probe(*space, &everyone)).collect();
         let mut deadline = Time(self.now.0 + converge_us);
         let mut progress = 0;
         while self.now < deadline {
@@ -297,7 +300,8 @@ impl World<'_> {
     /// A number that rises while a space's replicas get on.
     fn replicated(&self, space: SpaceIndex) -> u64 {
         let at = &self.checks.spaces[space];
-        let replicas = at.voters.iter().filter(|voter| **voter != at.primary);
+        let primary = at.primary();
+        let replicas = at.voters.iter().filter(|voter| **voter != primary);
         at.universe.committed().0 + replicas.map(|voter| at.logs[*voter].end().0).sum::<u64>()
     }
 
@@ -309,7 +313,10 @@ impl World<'_> {
     fn straggler(&self, live: &[SpaceIndex]) -> Option<(Invariant, NodeIndex, SpaceIndex, String)> {
         for space in live {
             let at = &self.checks.spaces[*space];
-            let primary = &at.logs[at.primary];
+            let Some(leader) = at.leader() else {
+                return Some((Invariant::L1, at.home, *space, "no primary".to_owned()));
+            };
+            let primary = &at.logs[leader];
             for voter in &at.voters {
                 let log = &at.logs[*voter];
                 if !self.is_lost(*voter, *space) && (log.end(), log.end_chain()) != (primary.end(), primary.end_chain())
@@ -321,7 +328,7 @@ impl World<'_> {
             let committed = at.universe.committed();
             if committed != primary.end() {
                 let words = format!("{committed} is committed of {}", primary.end());
-                return Some((Invariant::L6, at.primary, *space, words));
+                return Some((Invariant::L6, leader, *space, words));
             }
             for voter in at.voters.iter().filter(|voter| !self.is_lost(**voter, *space)) {
                 if let Some(applied) = self.engine_behind(*voter, *space) {
