@@ -11,6 +11,7 @@ mod figures;
 mod http;
 mod kill;
 mod read;
+mod salvage;
 mod status;
 mod support;
 mod trio;

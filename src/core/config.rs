@@ -325,7 +325,6 @@ impl ReplicationConfig {
         let above = self.election_timeout_min + self.election_timeout_min / 10;
         within("election_timeout_max", self.election_timeout_max, above, hour * 2, "\"2s\"")?;
         within("lease_percent", self.lease_percent, 10, 90, "80")?;
-        within("exposure_bytes_max", self.exposure_bytes_max, self.entry_bytes_max, 1 << 40, "67108864")?;
         within("exposure_age_max", self.exposure_age_max, ms(1), hour, "\"5s\"")?;
         within("alone_after", self.alone_after, self.election_timeout_min, hour * 2, "\"2s\"")?;
         within("stall_limit", self.stall_limit, ms(1), hour, "\"1s\"")?;
@@ -337,6 +336,7 @@ impl ReplicationConfig {
         within("retransmit_after", self.retransmit_after, ms(1), ms(60_000), "\"1s\"")?;
         within("tail_bytes", self.tail_bytes, self.batch_bytes, 1 << 40, "4194304")?;
         within("entry_bytes_max", self.entry_bytes_max, 1, 256 << 20, "16777216")?;
+        within("exposure_bytes_max", self.exposure_bytes_max, self.entry_bytes_max, 1 << 40, "67108864")?;
         within("append_entries_max", self.append_entries_max, 1, 1 << 24, "65536")?;
         within("append_bytes_max", self.append_bytes_max, self.entry_bytes_max, 1 << 40, "67108864")?;
         within("append_timeout", self.append_timeout, ms(1), hour, "\"5s\"")?;

@@ -9,6 +9,7 @@ mod files;
 mod history;
 mod judge;
 mod payload;
+mod promotion;
 mod proxy;
 mod report;
 mod run;

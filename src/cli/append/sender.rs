@@ -71,6 +71,7 @@ impl<'a> Sender<'a> {
             let answer = match client.append_lines(space, lines(rest), ack, timeout).await {
                 Ok(answer) => answer,
                 Err(NoAnswer::NotSent(failure)) => {
+                    let failure = Failure::new(failure.exit, self.unsent(&failure.message));
                     self.next_node(&mut tried, deadline, failure).await?;
                     continue;
                 }
@@ -98,7 +99,7 @@ impl<'a> Sender<'a> {
                 }
                 Some(Refusal::Elsewhere { hint, message }) => {
                     let failure = Failure::new(Exit::NotPrimary, self.unsent(&message));
-                    self.follow(&mut tried, hint, failure)?;
+                    self.follow(&mut tried, hint, deadline, failure).await?;
                 }
             }
         }
@@ -156,19 +157,29 @@ impl<'a> Sender<'a> {
                 let known = error.primary.and_then(|node| self.nodes.known(node));
                 Refusal::Elsewhere { hint: error.http.as_deref().or(known).map(str::to_owned), message }
             }
-            "not_ready" | "overloaded" | "shutdown" => Refusal::Later { message },
+            "no_primary" | "shutdown" => Refusal::Elsewhere { hint: None, message },
+            "not_ready" | "overloaded" | "isolated" | "exposure_reached" => Refusal::Later { message },
             "unknown_space" => Refusal::Final { exit: Exit::Usage, message },
             _ => Refusal::Final { exit: Exit::Failed, message },
         }
     }
 
-    /// Goes on where the hint points, or to the next node that has not said the same.
-    fn follow(&mut self, tried: &mut BTreeSet<String>, hint: Option<String>, failure: Failure) -> Result<(), Failure> {
-        tried.insert(self.address.clone());
-        let asked = self.nodes.asked.iter().find(|asked| !tried.contains(*asked)).cloned();
-        let next = hint.filter(|hint| !tried.contains(hint)).or(asked).ok_or(failure)?;
-        self.address = next;
-        Ok(())
+    /// Goes on where the hint points, or to the next node that has not said the same. Where all have, an election may be
+    /// under way: they are asked again after a while.
+    async fn follow(
+        &mut self,
+        tried: &mut BTreeSet<String>,
+        hint: Option<String>,
+        deadline: Instant,
+        failure: Failure,
+    ) -> Result<(), Failure> {
+        match hint.filter(|hint| !tried.contains(hint)) {
+            Some(hint) => {
+                tried.insert(::core::mem::replace(&mut self.address, hint));
+                Ok(())
+            }
+            None => self.next_node(tried, deadline, failure).await,
+        }
     }
 
     /// Goes on at the next node, after a while where all were tried.
@@ -185,7 +196,7 @@ impl<'a> Sender<'a> {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(Failure::new(failure.exit, self.unsent(&failure.message)));
+            return Err(failure);
         }
         tokio::time::sleep(RETRY_AFTER).await;
         tried.clear();

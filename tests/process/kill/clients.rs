@@ -141,7 +141,14 @@ fn body(seed: u64, ids: &[PayloadId], many: bool) -> Vec<u8> {
 }
 
 /// What each entry of the request was answered.
-fn send(door: SocketAddr, path: &str, many: bool, body: &[u8], count: usize, patience: Duration) -> Vec<Told> {
+pub(super) fn send(
+    door: SocketAddr,
+    path: &str,
+    many: bool,
+    body: &[u8],
+    count: usize,
+    patience: Duration,
+) -> Vec<Told> {
     let Ok(stream) = TcpStream::connect_timeout(&door, Duration::from_secs(1)) else {
         return vec![Told::Failed("not sent".to_owned()); count];
     };
