@@ -1,10 +1,12 @@
 //! `engraft demo`: proof on this machine that nothing acknowledged is lost.
 //!
 //! Three nodes run as processes of their own. While entries are written through the primary, one replica is killed
-//! with SIGKILL at a third, and comes back at two thirds. When all processes have ended, the verdict is computed from
-//! their files: see [`Verdict`].
+//! with SIGKILL at a quarter, and comes back at a half; at three quarters the primary itself is killed, another node
+//! takes over, and the killed one comes back. When all processes have ended, the verdict is computed from their files:
+//! see [`Verdict`].
 
 use ::core::time::Duration;
+use alloc::sync::Arc;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,6 +24,7 @@ use super::signal::StopSignals;
 
 mod cluster;
 mod engram;
+mod failover;
 mod input;
 mod load;
 mod logs;
@@ -34,11 +37,12 @@ pub use verdict::{Acknowledged, Found, Loss, Tally, Verdict};
 
 use cluster::{Cluster, SPACE, node_ids};
 use engram::EngramSource;
+use failover::{Failover, Killed};
 use input::{BatchLimits, Input};
-use load::{LoadOptions, Stage, Written};
+use load::{Leader, LoadOptions, Stage, Written};
 use report::Report;
 
-/// The node that takes the writes.
+/// The node that takes the writes, until it is killed.
 const PRIMARY: NodeId = NodeId(1);
 /// The replica that is killed.
 const KILLED: NodeId = NodeId(3);
@@ -170,7 +174,7 @@ async fn run_to_the_end(arguments: &DemoArguments, directory: &Path, input: &Inp
         }
         stopped = cluster.stop() => stopped?,
     }
-    let Played { written, catch_up, status } = played;
+    let Played { written, catch_up, status, failover } = played;
     let acknowledged = written.acknowledged.clone();
     let directories: Vec<(NodeId, PathBuf)> =
         node_ids().map(|node| (node, Cluster::data_dir(directory, node))).collect();
@@ -182,7 +186,7 @@ async fn run_to_the_end(arguments: &DemoArguments, directory: &Path, input: &Inp
     let (verdict, compared) =
         judged.await.map_err(|error| Failure::failed(format!("the verdict did not come: {error}")))?;
     let report = Report::new(arguments.ack, input.entries(), written, &status, catch_up, verdict);
-    Ok(report.with_engram(compared))
+    Ok(report.with_engram(compared).with_failover(failover))
 }
 
 /// What the run gave, before the verdict.
@@ -190,8 +194,9 @@ async fn run_to_the_end(arguments: &DemoArguments, directory: &Path, input: &Inp
 struct Played {
     written: Written,
     catch_up: CatchUp,
-    /// The primary's last status.
+    /// The first primary's last status.
     status: StatusReply,
+    failover: Option<Failover>,
 }
 
 /// How the killed replica came back.
@@ -215,14 +220,30 @@ async fn play(arguments: &DemoArguments, cluster: &mut Cluster, input: &Input) -
     let entries = input.entries();
     let (answered_sender, answered) = watch::channel(0_u64);
     let (stage, stage_receiver) = watch::channel(Stage::Whole);
-    let options = load_options(arguments, client.clone(), entries);
+    let clients = node_ids().map(|node| Client::new(cluster.http(node))).collect::<Result<_, _>>()?;
+    let nodes = Arc::new(Leader::new(clients));
+    let options = load_options(arguments, Arc::clone(&nodes), entries);
     let bar = progress_bar(entries);
     let writing = load::write(&options, input, answered_sender, stage_receiver);
-    let acting = kill_and_restart(cluster, &client, entries, answered, &stage, &bar);
+    let acting = async {
+        let mut answered = answered;
+        let catch_up = kill_and_restart(cluster, &client, entries, &mut answered, &stage, &bar).await?;
+        let killed = if options.kills_primary {
+            reach(cluster, &mut answered, entries * 3 / 4, &bar).await?;
+            bar.set_message(format!("{PRIMARY}, the primary, killed"));
+            Some(failover::kill_primary(cluster, &nodes, &stage).await?)
+        } else {
+            None
+        };
+        reach(cluster, &mut answered, entries, &bar).await?;
+        Ok((catch_up, killed))
+    };
     // Neither outlives the other's failure.
-    let (written, catch_up) = tokio::try_join!(writing, acting)?;
+    let (written, (catch_up, killed)): (Written, (CatchUp, Option<Killed>)) = tokio::try_join!(writing, acting)?;
+    let failover = killed.as_ref().and_then(|killed| killed.cost(&written, arguments.ack));
+    let (_, client) = nodes.client()?;
     bar.set_message("waiting for the replicas");
-    let status = wait_for(&client, cluster, CAUGHT_UP_WITHIN, "the replicas do not catch up", |space| {
+    let status = wait_for(client, cluster, CAUGHT_UP_WITHIN, "the replicas do not catch up", |space| {
         space.replicas.iter().all(|replica| replica.lag.entries == 0 && replica.durable >= space.durable)
     })
     .await;
@@ -236,38 +257,42 @@ async fn play(arguments: &DemoArguments, cluster: &mut Cluster, input: &Input) -
             client.status().await?
         }
     };
-    Ok(Played { written, catch_up, status })
+    // The lag over time is that of the replicas of the first primary.
+    let status = killed.map_or(status, |killed| killed.status);
+    Ok(Played { written, catch_up, status, failover })
 }
 
-fn load_options(arguments: &DemoArguments, client: Client, entries: u64) -> LoadOptions {
+fn load_options(arguments: &DemoArguments, nodes: Arc<Leader>, entries: u64) -> LoadOptions {
     let default_ms = if arguments.ack == Ack::All { 500 } else { 5_000 };
     // Small runs have small batches, so that what is in flight is a small part of them, and the kill and the restart
     // leave the replica behind.
     let share = usize::try_from(entries / 48).unwrap_or(usize::MAX);
     LoadOptions {
-        client,
+        nodes,
         space: SPACE.to_owned(),
         ack: arguments.ack,
         timeout: Duration::from_millis(arguments.timeout.unwrap_or(default_ms)),
         in_flight: if arguments.engram.is_some() { 1 } else { usize::from(arguments.in_flight) },
         limits: BatchLimits { entries: share.clamp(1, arguments.batch as usize), bytes: 1 << 20 },
+        // What is unknown is not sent again: entries that are to be compared one by one would be missing.
+        kills_primary: arguments.engram.is_none(),
     }
 }
 
-/// Kills a replica at a third, starts it again at two thirds, and watches it catch up while writing goes on.
+/// Kills a replica at a quarter, starts it again at a half, and watches it catch up while writing goes on.
 async fn kill_and_restart(
     cluster: &mut Cluster,
     client: &Client,
     entries: u64,
-    mut answered: watch::Receiver<u64>,
+    answered: &mut watch::Receiver<u64>,
     stage: &watch::Sender<Stage>,
     bar: &ProgressBar,
 ) -> Result<CatchUp, Failure> {
-    reach(cluster, &mut answered, entries / 3, bar).await?;
+    reach(cluster, answered, entries / 4, bar).await?;
     cluster.kill(KILLED).await?;
     bar.set_message(format!("{KILLED} killed"));
     stage.send_replace(Stage::Killed);
-    reach(cluster, &mut answered, entries * 2 / 3, bar).await?;
+    reach(cluster, answered, entries / 2, bar).await?;
     let before = client.status().await?;
     let (target, had) = durable(&before);
     let begun = Instant::now();
@@ -291,7 +316,6 @@ async fn kill_and_restart(
         cluster.check()?;
         tokio::time::sleep(POLL).await;
     }
-    reach(cluster, &mut answered, entries, bar).await?;
     Ok(catch_up)
 }
 
@@ -333,7 +357,7 @@ async fn wait_for(
                 return Ok(status);
             }
             if let Some(reason) = &space.stopped {
-                return Err(Failure::failed(format!("the space stopped on {PRIMARY}: {reason}")));
+                return Err(Failure::failed(format!("the space stopped on n{}: {reason}", status.node)));
             }
         }
         if begun.elapsed() > within {

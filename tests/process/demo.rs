@@ -23,6 +23,17 @@ fn object(output: &Output) -> serde_json::Value {
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in {text:?}; {}", stderr(output)))
 }
 
+fn acknowledged(object: &serde_json::Value) -> u64 {
+    object["acknowledged"].as_u64().expect("a count")
+}
+
+/// So many entries were answered; what was acknowledged is on every node, and the rest is unknown.
+fn assert_all(object: &serde_json::Value, entries: u64) {
+    let unknown = object["unknown"].as_u64().expect("a count");
+    assert_eq!((acknowledged(object) + unknown, &object["lost"]), (entries, &0.into()), "{object}");
+    assert_eq!(object["on_every_node"], object["acknowledged"]);
+}
+
 /// What the node's log has, in its order.
 fn log(directory: &Path, node: u16) -> Vec<Acknowledged> {
     let directory = directory.join(format!("n{node}/spaces/demo"));
@@ -65,13 +76,13 @@ fn nothing_acknowledged_is_lost_and_the_object_says_so() {
     let output = demo(&["--entries", "4000", "--json"]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     let object = object(&output);
-    for key in ["acknowledged", "on_every_node"] {
-        assert_eq!(object[key], 4_000, "{key}");
-    }
-    assert_eq!((&object["lost"], &object["unknown"], &object["ok"]), (&0.into(), &0.into(), &true.into()));
+    assert_all(&object, 4_000);
+    assert!(acknowledged(&object) > 3_000, "only what is in flight when the primary dies is unknown: {object}");
+    assert_eq!((&object["ok"], &object["exposed_at_crash"]), (&true.into(), &0.into()));
+    assert!(object["promoted"] == 2 || object["promoted"] == 3, "{object}");
     assert_eq!(object["bytes"], 4_000 * 256);
     let figures = ["entries_per_sec", "ack_ms_p50", "ack_ms_p99", "lag_ms_p50", "lag_ms_p99", "catch_up_ms"];
-    for key in figures {
+    for key in figures.into_iter().chain(["promotion_ms", "client_pause_ms"]) {
         assert!(object[key].as_f64().is_some_and(|figure| figure > 0.0), "{key}: {}", object[key]);
     }
     assert!(object["catch_up_entries"].as_u64().is_some_and(|behind| behind >= 500), "{}", object["catch_up_entries"]);
@@ -84,7 +95,7 @@ fn the_table_tells_the_same_to_people() {
     let output = demo(&["--entries", "600", "--size", "10", "--ack", "local"]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     let table = stdout(&output);
-    for part in ["600 acknowledged at local of 600", "found on n3", "ok: 600 on every node, 0 lost"] {
+    for part in [" acknowledged at local of 600", "found on n3", "promotion", "ok: "] {
         assert!(table.contains(part), "{part:?} is not in:\n{table}");
     }
     assert_eq!(stderr(&output), "", "a progress bar is for terminals");
@@ -108,13 +119,15 @@ fn the_lines_of_a_file_are_the_entries_to_the_byte() {
     fs::write(&file, lines.join(&b'\n')).expect("written");
     let output = demo(&["--json", "--input", &file.to_string_lossy(), "--keep", &kept.to_string_lossy()]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
-    assert_eq!(object(&output)["acknowledged"], 505);
+    assert_all(&object(&output), 505);
     let mut expected: Vec<u64> = lines.iter().map(|line| digest(line)).collect();
     expected.sort_unstable();
     for node in [1, 2, 3] {
         let mut found: Vec<u64> = log(&kept, node).iter().map(|entry| entry.digest).collect();
         found.sort_unstable();
-        assert_eq!(found, expected, "n{node}");
+        assert!(found.len() as u64 >= acknowledged(&object(&output)), "n{node}: {}", found.len());
+        let mut rest = expected.iter();
+        assert!(found.iter().all(|digest| rest.any(|line| line == digest)), "n{node}: each line once at most");
     }
 }
 
@@ -131,7 +144,7 @@ fn the_lines_of_stdin_are_the_entries_too() {
     child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("written");
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
-    assert_eq!((&object(&output)["acknowledged"], &object(&output)["lost"]), (&300.into(), &0.into()));
+    assert_all(&object(&output), 300);
 }
 
 #[test]
@@ -234,10 +247,11 @@ fn the_verdict_finds_every_loss_that_is_planted() {
     let output = demo(&["--entries", "1000", "--keep", &kept.to_string_lossy()]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     let acknowledged = log(&kept, 1);
-    assert_eq!(acknowledged.len(), 1_000);
+    let count = acknowledged.len() as u64;
+    assert!(count > 700, "three quarters are there before the primary dies: {count}");
     let verdict = || verdict_of(acknowledged.clone(), &data_dirs(&kept), "demo");
     let whole = verdict();
-    assert_eq!((whole.on_every_node, whole.lost), (1_000, 0));
+    assert_eq!((whole.on_every_node, whole.lost), (count, 0));
     assert!(whole.losses.is_empty() && whole.damage.is_empty(), "{whole:?}");
 
     // One bit of one payload on a replica: that entry is lost, its neighbours are not.
@@ -247,7 +261,7 @@ fn the_verdict_finds_every_loss_that_is_planted() {
     bytes[offset + 64 + 10] ^= 1;
     fs::write(&file, &bytes).expect("written");
     let flipped = verdict();
-    assert_eq!((flipped.on_every_node, flipped.lost, flipped.by_node[&NodeId(2)]), (999, 1, 999));
+    assert_eq!((flipped.on_every_node, flipped.lost, flipped.by_node[&NodeId(2)]), (count - 1, 1, count - 1));
     assert_eq!((flipped.losses[0].node, flipped.losses[0].found), (NodeId(2), Found::Nothing));
     assert_eq!(flipped.losses[0].entry.sequence.0, sequence);
     assert!(flipped.damage.iter().any(|(node, _)| *node == NodeId(2)), "{flipped:?}");
@@ -255,14 +269,14 @@ fn the_verdict_finds_every_loss_that_is_planted() {
     // Everything from there to the end of the file.
     fs::write(&file, &intact[..offset]).expect("written");
     let cut = verdict();
-    assert!(cut.lost > 1 && cut.by_node[&NodeId(2)] == 1_000 - cut.lost, "{cut:?}");
+    assert!(cut.lost > 1 && cut.by_node[&NodeId(2)] == count - cut.lost, "{cut:?}");
     fs::write(&file, &intact).expect("written");
     assert_eq!(verdict(), whole);
 
     // The primary's own copy counts as well, and so does a node without any log.
     fs::rename(kept.join("n1/spaces"), kept.join("n1/elsewhere")).expect("renamed");
     let gone = verdict();
-    assert_eq!((gone.on_every_node, gone.lost, gone.by_node[&NodeId(3)]), (0, 1_000, 1_000));
+    assert_eq!((gone.on_every_node, gone.lost, gone.by_node[&NodeId(3)]), (0, count, count));
     assert!(gone.damage.iter().any(|(node, _)| *node == NodeId(1)), "{gone:?}");
 }
 

@@ -1,8 +1,10 @@
-//! Writing: batches in flight to the primary, and what it answered to each entry.
+//! Writing: batches in flight to whoever is the primary, and what it answered to each entry.
 
+use ::core::sync::atomic::{AtomicUsize, Ordering};
 use ::core::time::Duration;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,28 +14,63 @@ use tokio::task::JoinSet;
 
 use crate::core::Ack;
 use crate::driver::http::AnswerLine;
+use crate::types::Epoch;
 
-use super::super::client::Client;
+use super::super::client::{Client, NoAnswer};
 use super::super::exit::Failure;
 use super::input::{Batch, BatchLimits, Batcher, Input};
 use super::verdict::Acknowledged;
 
-/// How long an entry that the primary did not take is offered again.
+/// How long an entry that no node took is offered again.
 const RETRY_FOR: Duration = Duration::from_secs(60);
 /// The wait before that.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 /// The largest acknowledgement time that is told apart, in microseconds: ten minutes.
 const ACK_US_MAX: u64 = 600_000_000;
 
+/// What a node says that takes nothing now: another one may, or the same one a little later.
+const NOT_NOW: [&str; 7] =
+    ["overloaded", "not_ready", "not_primary", "no_primary", "isolated", "exposure_reached", "shutdown"];
+
 /// How to write.
 #[derive(Debug, Clone)]
 pub(super) struct LoadOptions {
-    pub(super) client: Client,
+    pub(super) nodes: Arc<Leader>,
     pub(super) space: String,
     pub(super) ack: Ack,
     pub(super) timeout: Duration,
     pub(super) in_flight: usize,
     pub(super) limits: BatchLimits,
+    /// Whether the primary is killed, too.
+    pub(super) kills_primary: bool,
+}
+
+/// Whom all writers ask: the node that took something last.
+#[derive(Debug)]
+pub(super) struct Leader {
+    clients: Vec<Client>,
+    at: AtomicUsize,
+    /// When the primary was killed.
+    pub(super) killed: OnceLock<Instant>,
+}
+
+impl Leader {
+    /// The nodes, the one that is asked first before the others.
+    pub(super) fn new(clients: Vec<Client>) -> Self {
+        Self { clients, at: AtomicUsize::new(0), killed: OnceLock::new() }
+    }
+
+    /// The node that is asked, and its place.
+    pub(super) fn client(&self) -> Result<(usize, &Client), Failure> {
+        let at = self.at.load(Ordering::Relaxed);
+        self.clients.get(at).map(|client| (at, client)).ok_or_else(|| Failure::failed("there is no node to ask"))
+    }
+
+    /// The node at `at` took nothing: the next one is asked, unless somebody has moved on already.
+    pub(super) fn move_on(&self, at: usize) {
+        let next = (at + 1) % self.clients.len().max(1);
+        let _ = self.at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// Where the run stands: what holds the writing back.
@@ -45,6 +82,8 @@ pub(super) enum Stage {
     Killed,
     /// It was started again.
     Restarted,
+    /// The primary was killed.
+    Leaderless,
 }
 
 /// What was written.
@@ -52,7 +91,7 @@ pub(super) enum Stage {
 pub(super) struct Written {
     /// Each acknowledged entry, in the order of the answers.
     pub(super) acknowledged: Vec<Acknowledged>,
-    /// Entries whose level was not reached in time. They are in the primary's log, but nobody promised them.
+    /// Entries whose level was not reached in time, or whose request broke. They may be in the log; nobody promised them.
     pub(super) unknown: u64,
     /// The bytes of all payloads that were acknowledged or unknown.
     pub(super) payload_bytes: u64,
@@ -60,6 +99,10 @@ pub(super) struct Written {
     pub(super) ack_us: Histogram<u64>,
     /// From the first request to the last answer.
     pub(super) elapsed: Duration,
+    /// The first and the last answer of each epoch.
+    pub(super) epochs: BTreeMap<Epoch, (Instant, Instant)>,
+    /// The longest that a writer went from sending something to its next acknowledgement, over the primary's death.
+    pub(super) pause: Option<Duration>,
 }
 
 /// What the writers share.
@@ -71,8 +114,8 @@ struct Record {
 
 /// Writes everything and returns once each entry is answered. `answered` follows how many are.
 ///
-/// The input is not written past two thirds before the kill nor to its end before the restart, so that both fall into
-/// the writing however short it is; a long one is never held back.
+/// The input is not written past a half before the kill, past three quarters before the restart, nor to its end before
+/// the primary's death, so that all of it falls into the writing however short it is; a long one is never held back.
 pub(super) async fn write(
     options: &LoadOptions,
     input: &Input,
@@ -88,6 +131,8 @@ pub(super) async fn write(
             payload_bytes: 0,
             ack_us: histogram,
             elapsed: Duration::ZERO,
+            epochs: BTreeMap::new(),
+            pause: None,
         }),
         answered,
     });
@@ -97,14 +142,16 @@ pub(super) async fn write(
     let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
     let batcher = Batcher::new(input.open()?, options.limits);
     let entries = input.entries();
-    tasks.spawn_blocking(move || produce(batcher, entries, &sender, stage));
+    let last = if options.kills_primary { Stage::Leaderless } else { Stage::Restarted };
+    tasks.spawn_blocking(move || produce(batcher, entries, last, &sender, stage));
     for _ in 0..options.in_flight {
         let (options, receiver, record) = (options.clone(), Arc::clone(&receiver), Arc::clone(&record));
         tasks.spawn(async move {
+            let mut since = None;
             loop {
                 let batch = receiver.lock().await.recv().await;
                 let Some(batch) = batch else { return Ok(()) };
-                send(&options, batch, &record).await?;
+                send(&options, batch, &mut since, &record).await?;
             }
         });
     }
@@ -122,14 +169,16 @@ pub(super) async fn write(
 fn produce(
     mut batcher: Batcher,
     entries: u64,
+    last: Stage,
     sender: &mpsc::Sender<Batch>,
     mut stage: watch::Receiver<Stage>,
 ) -> Result<(), Failure> {
-    let two_thirds = entries * 2 / 3;
     while let Some(batch) = batcher.next()? {
         let needed = if batch.first + batch.digests.len() as u64 >= entries {
+            last
+        } else if batch.first >= entries * 3 / 4 {
             Stage::Restarted
-        } else if batch.first >= two_thirds {
+        } else if batch.first >= entries / 2 {
             Stage::Killed
         } else {
             Stage::Whole
@@ -143,31 +192,74 @@ fn produce(
     Ok(())
 }
 
-/// Sends a batch until each of its entries is acknowledged or unknown. What the primary did not take is sent again.
-async fn send(options: &LoadOptions, mut batch: Batch, record: &Record) -> Result<(), Failure> {
+/// Sends a batch until each of its entries is acknowledged or unknown. What no primary took is sent again, to whoever is
+/// the primary then; what was sent and not answered is unknown, and never sent again.
+///
+/// `since` is when the writer sent what it waits for, until something is acknowledged.
+async fn send(
+    options: &LoadOptions,
+    mut batch: Batch,
+    since: &mut Option<Instant>,
+    record: &Record,
+) -> Result<(), Failure> {
     let begun = Instant::now();
+    since.get_or_insert(begun);
     record.written.lock().unwrap_or_else(PoisonError::into_inner).payload_bytes += batch.payload_bytes;
     loop {
         let sent = Instant::now();
+        let (at, client) = options.nodes.client()?;
         let lines = Bytes::from(::core::mem::take(&mut batch.lines));
-        let answer = options.client.append(&options.space, lines.clone(), options.ack, options.timeout).await?;
-        let taken_us = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX).clamp(1, ACK_US_MAX);
-        let refused = match take_answers(&answer.body, &batch.digests, taken_us, record) {
-            Ok(refused) => refused,
-            // One error for the whole request: nothing of it was appended.
-            Err(reason) if answer.status == 429 || answer.status == 503 => {
-                Refused { indexes: (0..batch.digests.len()).collect(), reason }
+        let answer = client.append_lines(&options.space, lines.clone(), Some(options.ack), options.timeout).await;
+        let all = |reason| Refused { indexes: (0..batch.digests.len()).collect(), reason };
+        let refused = match answer {
+            Ok(answer) => {
+                let taken_us = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX).clamp(1, ACK_US_MAX);
+                match take_answers(&answer.body, &batch.digests, taken_us, record) {
+                    Ok(refused) => refused,
+                    // One error for the whole request: nothing of it was appended.
+                    Err(reason) if matches!(answer.status, 421 | 429 | 503) => all(reason),
+                    Err(reason) => return Err(Failure::failed(format!("the primary refused a request: {reason}"))),
+                }
             }
-            Err(reason) => return Err(Failure::failed(format!("the primary refused a request: {reason}"))),
+            Err(NoAnswer::NotSent(failure)) => all(failure.message),
+            Err(NoAnswer::Unknown(_)) => {
+                options.nodes.move_on(at);
+                record.lose(batch.digests.len() as u64);
+                return Ok(());
+            }
         };
+        if refused.indexes.len() < batch.digests.len() {
+            record.pause(options.nodes.killed.get(), since);
+        }
         if refused.indexes.is_empty() {
             return Ok(());
         }
         if begun.elapsed() > RETRY_FOR {
-            return Err(Failure::failed(format!("the primary takes no entries: {}", refused.reason)));
+            return Err(Failure::failed(format!("no node takes entries: {}", refused.reason)));
+        }
+        if refused.indexes.len() == batch.digests.len() {
+            options.nodes.move_on(at);
         }
         keep(&mut batch, &lines, &refused.indexes);
         tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+impl Record {
+    /// Nobody knows what became of so many entries.
+    fn lose(&self, count: u64) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).unknown += count;
+        self.answered.send_modify(|total| *total += count);
+    }
+
+    /// Something was answered: a pause has ended, and counts where the primary died in it.
+    fn pause(&self, killed: Option<&Instant>, since: &mut Option<Instant>) {
+        let Some(since) = since.take() else { return };
+        let now = Instant::now();
+        if killed.is_some_and(|killed| *killed <= now) {
+            let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            written.pause = written.pause.max(Some(now - since));
+        }
     }
 }
 
@@ -196,7 +288,7 @@ fn take_answers(body: &[u8], digests: &[u64], taken_us: u64, record: &Record) ->
                 acknowledged.push(Acknowledged { sequence: crate::types::Sequence(sequence), epoch, digest: *digest });
             }
             AnswerLine::Unknown { .. } => unknown += 1,
-            AnswerLine::Failed { error } if error.kind == "overloaded" || error.kind == "not_ready" => {
+            AnswerLine::Failed { error } if NOT_NOW.contains(&error.kind.as_ref()) => {
                 refused.indexes.push(index);
                 refused.reason = error.message.into_owned();
             }
@@ -204,7 +296,12 @@ fn take_answers(body: &[u8], digests: &[u64], taken_us: u64, record: &Record) ->
         }
     }
     let answered = acknowledged.len() as u64 + unknown;
+    let now = Instant::now();
     let mut written = record.written.lock().unwrap_or_else(PoisonError::into_inner);
+    for entry in &acknowledged {
+        let (first, last) = written.epochs.entry(entry.epoch).or_insert((now, now));
+        (*first, *last) = ((*first).min(now), (*last).max(now));
+    }
     written.ack_us.saturating_record_n(taken_us, acknowledged.len() as u64);
     written.acknowledged.append(&mut acknowledged);
     written.unknown += unknown;

@@ -11,6 +11,7 @@ use super::super::client::StatusReply;
 use super::super::exit::{Exit, Failure};
 use super::cluster::SPACE;
 use super::engram::EngramVerdict;
+use super::failover::Failover;
 use super::load::Written;
 use super::verdict::Verdict;
 use super::{CatchUp, KILLED};
@@ -28,6 +29,7 @@ pub(super) struct Report {
     catch_up: CatchUp,
     verdict: Verdict,
     engram: Option<EngramVerdict>,
+    failover: Option<Failover>,
 }
 
 /// The figures of the writing.
@@ -70,6 +72,7 @@ impl Report {
             catch_up,
             verdict,
             engram: None,
+            failover: None,
             written: Figures {
                 unknown: written.unknown,
                 payload_bytes: written.payload_bytes,
@@ -85,6 +88,17 @@ impl Report {
         Self { engram, ..self }
     }
 
+    /// The same report, with what the death of the primary cost.
+    pub(super) fn with_failover(self, failover: Option<Failover>) -> Self {
+        Self { failover, ..self }
+    }
+
+    /// Whether nothing is lost but what was answered at local and exposed when the primary died.
+    fn is_whole(&self) -> bool {
+        let exposed = self.failover.map_or(0, |failover| failover.exposed);
+        self.verdict.lost <= exposed
+    }
+
     /// Whether every node has exactly what the directory of Engram's has, where there is one.
     fn is_identical(&self) -> bool {
         self.engram.as_ref().is_none_or(|engram| engram.identical)
@@ -93,7 +107,7 @@ impl Report {
     /// Whether all is well: every entry answered, none lost, no file damaged, and the killed replica level again.
     fn is_ok(&self) -> bool {
         let answered = self.verdict.acknowledged + self.written.unknown;
-        let whole = self.verdict.lost == 0 && self.verdict.damage.is_empty();
+        let whole = self.is_whole() && self.verdict.damage.is_empty();
         whole && self.is_identical() && answered == self.entries && self.catch_up.level.is_some()
     }
 
@@ -102,7 +116,7 @@ impl Report {
         if self.is_ok() {
             return Ok(());
         }
-        if self.verdict.lost > 0 {
+        if !self.is_whole() {
             return Err(Failure::failed(format!("{} acknowledged entries are lost", self.verdict.lost)));
         }
         if let Some((node, damage)) = self.verdict.damage.first() {
@@ -153,6 +167,10 @@ impl Report {
             "catch_up_entries": self.catch_up.behind,
             "catch_up_backlog_ms": catch_up_ms(self.catch_up.backlog),
             "catch_up_ms": catch_up_ms(self.catch_up.level),
+            "promoted": self.failover.map(|failover| failover.promoted),
+            "promotion_ms": self.failover.map(|failover| milliseconds(failover.promotion)),
+            "client_pause_ms": self.failover.and_then(|failover| failover.pause).map(milliseconds),
+            "exposed_at_crash": self.failover.map(|failover| failover.exposed),
             "ok": self.is_ok(),
         });
         if let (Some(engram), Some(object)) = (&self.engram, object.as_object_mut()) {
@@ -185,6 +203,10 @@ impl fmt::Display for Report {
         };
         let CatchUp { behind, backlog, level } = self.catch_up;
         row("catch-up", format!("{} entries in {}, level after {}", behind, words(backlog), words(level)))?;
+        if let Some(Failover { promoted, promotion, pause, exposed }) = self.failover {
+            let (promotion, pause) = (words(Some(promotion)), words(pause));
+            row("promotion", format!("{promoted} after {promotion}, clients paused {pause}, {exposed} exposed"))?;
+        }
         for (node, held) in &self.verdict.by_node {
             row(&format!("found on {node}"), format!("{held} of {acknowledged}"))?;
         }
