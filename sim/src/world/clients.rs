@@ -19,6 +19,10 @@ use crate::scenario::{Load, LoadAck, Scenario};
 /// How long a client waits at least after it was refused.
 const REFUSED_WAIT_US: u64 = 20_000;
 
+/// How long a probe waits for an answer before it asks another node, and how many may wait.
+const PROBE_PATIENCE_US: u64 = 1_500_000;
+const PROBES_MAX: u64 = 64;
+
 /// What a payload begins with that is long enough, so that it is known in a dump.
 const PAYLOAD_WORD: u64 = 0x53_494d << 40;
 /// How long a client waits for a token.
@@ -262,6 +266,10 @@ impl World<'_> {
         }
         // A probe is not content before one append is committed for certain.
         let probes = load >= self.scenario.loads.len() && state != OperationState::Done;
+        if probes && state == OperationState::Unknown {
+            self.look_elsewhere(operation, None);
+        }
+        let client = &mut self.clients[load];
         if then == Then::AskAgain || probes {
             client.left += 1;
             client.refused = true;
@@ -283,8 +291,21 @@ impl World<'_> {
         }
     }
 
-    /// A client that wants to see one append committed, and asks these nodes; tells whether a live quorum makes progress.
-    pub(super) fn probe(&mut self, space: SpaceIndex, among: &[NodeIndex]) -> usize {
+    /// A probe that has waited for too long asks another node beside: the one that it asked may stand still.
+    pub(super) fn nudge(&mut self, probe: usize) {
+        let last = self.operations.iter().rposition(|operation| operation.load == probe);
+        let Some(operation) = last else { return };
+        let asked = &self.operations[operation];
+        let overdue = asked.state == OperationState::Waiting && asked.asked.0 + PROBE_PATIENCE_US <= self.now.0;
+        if overdue && self.clients[probe].left == 0 && self.look_elsewhere(operation, None) {
+            self.clients[probe].left += 1;
+            self.plan_burst(probe);
+        }
+    }
+
+    /// A client that wants to see one append committed, and asks these nodes first; tells whether a live quorum makes
+    /// progress.
+    pub(super) fn probe(&mut self, space: SpaceIndex, first: &[NodeIndex]) -> usize {
         let load = Load {
             at_us: self.now.0,
             space: self.checks.spaces[space].name.clone(),
@@ -292,23 +313,20 @@ impl World<'_> {
             entries: 1,
             burst: 1,
             every_us: 20_000,
-            in_flight: 1,
+            in_flight: PROBES_MAX,
             bytes_min: 16,
             bytes_max: 16,
             ack: LoadAck::Quorum,
-            timeout_us: Some(4_000_000),
+            // Whoever is cut off says nothing else for all that time.
+            timeout_us: Some(if self.checks.spaces[space].elects { 1_000_000 } else { 4_000_000 }),
             reads_permille: 0,
             waits_permille: 0,
             follows: false,
         };
         let index = self.clients.len();
         let mut client = Client::new(&load, self.scenario);
-        client.others.retain(|other| among.contains(other));
-        if let Some(first) = client.others.first()
-            && !client.others.contains(&client.node)
-        {
-            client.node = *first;
-        }
+        client.others.sort_by_key(|other| !first.contains(other));
+        client.node = client.others.first().copied().unwrap_or(client.node);
         self.clients.push(client);
         self.queue.push(self.now, Occurrence::Burst { load: index });
         index
