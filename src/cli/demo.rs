@@ -1,8 +1,8 @@
 //! `engraft demo`: proof on this machine that nothing acknowledged is lost.
 //!
 //! Three nodes run as processes of their own. While entries are written through the primary, one replica is killed
-//! with SIGKILL at a quarter, and comes back at a half; at three quarters the primary itself is killed, another node
-//! takes over, and the killed one comes back. When all processes have ended, the verdict is computed from their files:
+//! with SIGKILL at a quarter, and comes back at a half; in the last quarter the primary itself is killed, another
+//! node takes over, and the killed one comes back. When all processes have ended, the verdict is computed from their files:
 //! see [`Verdict`].
 
 use ::core::time::Duration;
@@ -229,7 +229,9 @@ async fn play(arguments: &DemoArguments, cluster: &mut Cluster, input: &Input) -
         let mut answered = answered;
         let catch_up = kill_and_restart(cluster, &client, entries, &mut answered, &stage, &bar).await?;
         let killed = if options.kills_primary {
-            reach(cluster, &mut answered, entries * 3 / 4, &bar).await?;
+            stage.send_replace(Stage::Level);
+            // Some way into the last quarter, so that there is something under way.
+            reach(cluster, &mut answered, entries * 13 / 16, &bar).await?;
             bar.set_message(format!("{PRIMARY}, the primary, killed"));
             Some(failover::kill_primary(cluster, &nodes, &stage).await?)
         } else {

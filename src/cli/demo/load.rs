@@ -82,6 +82,8 @@ pub(super) enum Stage {
     Killed,
     /// It was started again.
     Restarted,
+    /// It has caught up.
+    Level,
     /// The primary was killed.
     Leaderless,
 }
@@ -114,7 +116,7 @@ struct Record {
 
 /// Writes everything and returns once each entry is answered. `answered` follows how many are.
 ///
-/// The input is not written past a half before the kill, past three quarters before the restart, nor to its end before
+/// The input is not written past a half before the kill, past three quarters before the return, nor to its end before
 /// the primary's death, so that all of it falls into the writing however short it is; a long one is never held back.
 pub(super) async fn write(
     options: &LoadOptions,
@@ -142,8 +144,9 @@ pub(super) async fn write(
     let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
     let batcher = Batcher::new(input.open()?, options.limits);
     let entries = input.entries();
-    let last = if options.kills_primary { Stage::Leaderless } else { Stage::Restarted };
-    tasks.spawn_blocking(move || produce(batcher, entries, last, &sender, stage));
+    let later =
+        if options.kills_primary { [Stage::Level, Stage::Leaderless] } else { [Stage::Killed, Stage::Restarted] };
+    tasks.spawn_blocking(move || produce(batcher, entries, later, &sender, stage));
     for _ in 0..options.in_flight {
         let (options, receiver, record) = (options.clone(), Arc::clone(&receiver), Arc::clone(&record));
         tasks.spawn(async move {
@@ -169,7 +172,7 @@ pub(super) async fn write(
 fn produce(
     mut batcher: Batcher,
     entries: u64,
-    last: Stage,
+    [last_quarter, last]: [Stage; 2],
     sender: &mpsc::Sender<Batch>,
     mut stage: watch::Receiver<Stage>,
 ) -> Result<(), Failure> {
@@ -177,7 +180,7 @@ fn produce(
         let needed = if batch.first + batch.digests.len() as u64 >= entries {
             last
         } else if batch.first >= entries * 3 / 4 {
-            Stage::Restarted
+            last_quarter
         } else if batch.first >= entries / 2 {
             Stage::Killed
         } else {

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -33,6 +33,8 @@ pub(super) struct Target {
 pub(super) struct Shared {
     pub(super) seed: u64,
     pub(super) targets: &'static [Target],
+    /// Of each target, the node that took something last.
+    pub(super) leaders: Vec<AtomicU16>,
     pub(super) doors: Doors,
     /// Held for each request; whoever holds it alone sees a history in which nothing is under way.
     pub(super) gate: RwLock<()>,
@@ -103,7 +105,8 @@ impl Writer<'_> {
         // Some go away before they can have heard.
         let patience = if self.below(5, 12) == 0 { 1 + self.below(6, 20) } else { timeout + 3_000 };
         // Some ask the wrong node.
-        let node = if self.below(7, 30) == 0 { target.primary % 3 + 1 } else { target.primary };
+        let leader = self.shared.leaders[space].load(Ordering::Relaxed);
+        let node = if self.below(7, 30) == 0 { leader % 3 + 1 } else { leader };
         let ids: Vec<PayloadId> = (0..count)
             .map(|_| {
                 self.counter += 1;
@@ -118,6 +121,11 @@ impl Writer<'_> {
             Some(door) => send(door, &path, many, &body, ids.len(), Duration::from_millis(patience)),
         };
         let answered = self.shared.begun.elapsed();
+        if matches!(told.first(), Some(Told::Failed(_))) && node == leader {
+            // Only the first of those who were refused moves on.
+            let (place, next) = (&self.shared.leaders[space], leader % 3 + 1);
+            let _ = place.compare_exchange(leader, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
         // One that finds no node to talk to does not hurry.
         let rest = match told.first() {
             Some(Told::Failed(_)) => 80,

@@ -36,8 +36,9 @@ pub(super) struct LogEntry {
 /// The logs of one space by node, each up to its first break.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SpaceLogs {
-    pub(super) primary: u16,
     pub(super) logs: BTreeMap<u16, Vec<LogEntry>>,
+    /// What each node truncated, and kept in salvage files.
+    pub(super) salvaged: BTreeMap<u16, Vec<LogEntry>>,
 }
 
 /// What was asked of the nodes before their files were read.
@@ -60,19 +61,19 @@ pub(super) enum Rule {
     Once,
     /// Equal places hold equal bytes on every node.
     SameBytes,
-    /// A replica's log is the beginning of the primary's.
-    Prefix,
-    /// What was acknowledged at Local is on the primary.
+    /// Where two logs have the same place, all before it is the same.
+    Matching,
+    /// What was acknowledged at Local is on the primary that took it: in its log, or in a salvage file.
     Local,
     /// What was acknowledged at Quorum is on a majority.
     Quorum,
     /// What was acknowledged at All is on every voter.
     All,
-    /// What is unknown is on the nodes that were named, and nowhere but in its place.
+    /// What is unknown is on the nodes that were named, or was salvaged there, and nowhere but in its place.
     Unknown,
     /// What failed is nowhere.
     Failed,
-    /// What was sent after another's answer stands behind it.
+    /// What was sent after another's answer stands behind it, where both are of one epoch, or both are committed.
     Order,
     /// What a reader was shown as committed is on a majority.
     Read,
@@ -92,7 +93,8 @@ pub(super) fn judge(spaces: &[SpaceLogs], operations: &[Operation], seen: &[Seen
     let mut findings = Findings::default();
     for (index, space) in spaces.iter().enumerate() {
         let own: Vec<&Operation> = operations.iter().filter(|operation| operation.space == index).collect();
-        let docket = Docket { index, space, places: places(space), when };
+        let (places, salvaged) = (places(&space.logs), places(&space.salvaged));
+        let docket = Docket { index, space, places, salvaged, when };
         docket.logs(&mut findings);
         for operation in &own {
             docket.operation(operation, &mut findings);
@@ -106,9 +108,9 @@ pub(super) fn judge(spaces: &[SpaceLogs], operations: &[Operation], seen: &[Seen
 }
 
 /// Where each payload stands on each node.
-fn places(space: &SpaceLogs) -> BTreeMap<PayloadId, Vec<(u16, Place)>> {
+fn places(logs: &BTreeMap<u16, Vec<LogEntry>>) -> BTreeMap<PayloadId, Vec<(u16, Place)>> {
     let mut places: BTreeMap<PayloadId, Vec<(u16, Place)>> = BTreeMap::new();
-    for (node, log) in &space.logs {
+    for (node, log) in logs {
         for entry in log {
             if let Written::Client(id) = entry.written {
                 places.entry(id).or_default().push((*node, entry.place));
@@ -148,6 +150,7 @@ struct Docket<'a> {
     index: usize,
     space: &'a SpaceLogs,
     places: BTreeMap<PayloadId, Vec<(u16, Place)>>,
+    salvaged: BTreeMap<PayloadId, Vec<(u16, Place)>>,
     when: When,
 }
 
@@ -158,25 +161,11 @@ impl Docket<'_> {
 
     fn logs(&self, findings: &mut Findings) {
         let index = self.index;
-        let empty = Vec::new();
-        let primary = self.space.logs.get(&self.space.primary).unwrap_or(&empty);
-        for (node, log) in &self.space.logs {
-            self.contiguous(*node, log, findings);
-            for (ours, theirs) in log.iter().zip(primary) {
-                if ours.place != theirs.place {
-                    findings.add(Rule::Prefix, || {
-                        format!("space {index} n{node}: {} where the primary has {}", ours.place, theirs.place)
-                    });
-                    break;
-                }
-            }
-            if log.len() > primary.len() {
-                let (had, has) = (log.len(), primary.len());
-                findings.add(Rule::Prefix, || format!("space {index} n{node}: {had} entries, the primary has {has}"));
-            }
-            if self.when == When::Healed && log.len() != primary.len() {
-                let (had, has) = (log.len(), primary.len());
-                findings.add(Rule::Converged, || format!("space {index} n{node}: {had} entries of {has}"));
+        let logs: Vec<(&u16, &Vec<LogEntry>)> = self.space.logs.iter().collect();
+        for (at, (node, log)) in logs.iter().enumerate() {
+            self.contiguous(**node, log, findings);
+            for (other, theirs) in &logs[..at] {
+                self.matching((**other, theirs), (**node, log), findings);
             }
         }
         let mut bytes: BTreeMap<Place, (u16, u64)> = BTreeMap::new();
@@ -196,6 +185,24 @@ impl Docket<'_> {
                     findings.add(Rule::Once, || format!("space {index} n{node}: {id} stands there {count} times"));
                 }
             }
+        }
+    }
+
+    /// Two logs that part never meet again, and after healing they do not part.
+    fn matching(&self, (other, theirs): (u16, &[LogEntry]), (node, log): (u16, &[LogEntry]), findings: &mut Findings) {
+        let index = self.index;
+        let differs = |(ours, theirs): &(&LogEntry, &LogEntry)| ours.place != theirs.place;
+        let mut behind = log.iter().zip(theirs).skip_while(|pair| !differs(pair));
+        let parted = behind.next().map(|(ours, theirs)| (ours.place, theirs.place));
+        if let Some((ours, _)) = behind.find(|pair| !differs(pair)) {
+            let place = ours.place;
+            findings.add(Rule::Matching, || format!("space {index}: n{other} and n{node} differ before {place}"));
+        }
+        if self.when == When::Healed && (parted.is_some() || log.len() != theirs.len()) {
+            let (had, has) = (log.len(), theirs.len());
+            let at = parted.map_or(String::new(), |(ours, theirs)| format!(", {ours} where there is {theirs}"));
+            findings
+                .add(Rule::Converged, || format!("space {index}: n{node} has {had} entries, n{other} has {has}{at}"));
         }
     }
 
@@ -223,40 +230,49 @@ impl Docket<'_> {
         standing.iter().filter(|(_, at)| *at == place).map(|(node, _)| *node).collect()
     }
 
+    /// The nodes that have the payload in that place, or kept it when they truncated it.
+    fn keepers(&self, id: PayloadId, place: Place) -> Vec<u16> {
+        let salvaged = self.salvaged.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let salvaged = salvaged.iter().filter(|(_, at)| *at == place).map(|(node, _)| *node);
+        self.holders(id, place).into_iter().chain(salvaged).collect()
+    }
+
     fn operation(&self, operation: &Operation, findings: &mut Findings) {
         let (index, id, level) = (self.index, operation.id, operation.level);
-        let standing = self.places.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let standing = [&self.places, &self.salvaged].into_iter().filter_map(|places| places.get(&id)).flatten();
+        let standing: Vec<(u16, Place)> = standing.copied().collect();
         match &operation.told {
             Told::Appended(place) => {
                 let holders = self.holders(id, *place);
                 let (rule, holds) = match level {
-                    Level::Local => (Rule::Local, holders.contains(&self.space.primary)),
+                    Level::Local => (Rule::Local, self.keepers(id, *place).contains(&place.epoch.owner().0)),
                     Level::Quorum => (Rule::Quorum, holders.len() >= self.majority()),
                     Level::All => (Rule::All, holders.len() == self.space.logs.len()),
                 };
                 if !holds {
                     findings.add(rule, || {
                         let name = level.name();
-                        format!("space {index}: {id} was acknowledged at {name} as {place}, found {}", list(standing))
+                        format!("space {index}: {id} was acknowledged at {name} as {place}, found {}", list(&standing))
                     });
                 }
             }
             Told::Unknown { place, acked_by } => {
-                let holders = self.holders(id, *place);
+                let holders = self.keepers(id, *place);
                 let missing = acked_by.iter().any(|node| !holders.contains(node));
                 if missing || standing.iter().any(|(_, at)| at != place) {
                     findings.add(Rule::Unknown, || {
                         format!(
                             "space {index}: {id} as {place} is on {acked_by:?}, it was said; found {}",
-                            list(standing)
+                            list(&standing)
                         )
                     });
                 }
             }
             Told::Failed(kind) => {
                 if !standing.is_empty() {
-                    findings
-                        .add(Rule::Failed, || format!("space {index}: {id} failed ({kind}), found {}", list(standing)));
+                    findings.add(Rule::Failed, || {
+                        format!("space {index}: {id} failed ({kind}), found {}", list(&standing))
+                    });
                 }
             }
             Told::Nothing => {}
@@ -278,14 +294,22 @@ impl Docket<'_> {
         let mut by_sending = known.clone();
         by_sending.sort_by_key(|(operation, _)| operation.sent);
         let mut answered = by_answer.into_iter().peekable();
-        let mut highest: Option<(PayloadId, Place)> = None;
+        // Of each epoch, and of what was acknowledged as committed.
+        let mut highest: BTreeMap<Option<Epoch>, (PayloadId, Place)> = BTreeMap::new();
+        let is_committed =
+            |operation: &Operation| operation.level != Level::Local && matches!(operation.told, Told::Appended(_));
         for (operation, place) in by_sending {
             while let Some((earlier, at)) = answered.next_if(|(earlier, _)| earlier.answered < operation.sent) {
-                if highest.is_none_or(|(_, high)| high.sequence < at.sequence) {
-                    highest = Some((earlier.id, at));
+                for key in [Some(at.epoch)].into_iter().chain(is_committed(earlier).then_some(None)) {
+                    let high = highest.entry(key).or_insert((earlier.id, at));
+                    if high.1.sequence < at.sequence {
+                        *high = (earlier.id, at);
+                    }
                 }
             }
-            if let Some((id, high)) = highest.filter(|(_, high)| high.sequence >= place.sequence) {
+            let keys = [Some(place.epoch)].into_iter().chain(is_committed(operation).then_some(None));
+            let behind = keys.filter_map(|key| highest.get(&key)).find(|(_, high)| high.sequence >= place.sequence);
+            if let Some((id, high)) = behind {
                 findings.add(Rule::Order, || {
                     format!(
                         "space {}: {} as {place} was sent after {id} was answered as {high}",
@@ -304,7 +328,7 @@ impl Docket<'_> {
             let [(before, low), (after, high)] = pair else { continue };
             let same_request =
                 before.id.client == after.id.client && before.sent == after.sent && before.line < after.line;
-            if same_request && low.sequence >= high.sequence {
+            if same_request && low.epoch == high.epoch && low.sequence >= high.sequence {
                 findings.add(Rule::Order, || {
                     format!("space {}: {} as {low} came before {} as {high}", self.index, before.id, after.id)
                 });

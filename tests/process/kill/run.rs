@@ -4,7 +4,7 @@ mod healing;
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use core::time::Duration;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -69,6 +69,7 @@ impl Run {
         let shared = Arc::new(Shared {
             seed,
             targets: TARGETS,
+            leaders: TARGETS.iter().map(|target| AtomicU16::new(target.primary)).collect(),
             doors,
             gate: RwLock::new(()),
             ended: AtomicBool::new(false),
@@ -323,9 +324,10 @@ impl Run {
             }
         }
         let read = |node, target: &Target| files::read_log(&self.cluster.data(node), target.name, self.seed);
+        let salvaged = |node, target: &Target| files::read_salvage(&self.cluster.data(node), target.name, self.seed);
         let logs = |target: &Target| SpaceLogs {
-            primary: target.primary,
             logs: nodes().map(|node| (node, read(node, target))).collect(),
+            salvaged: nodes().map(|node| (node, salvaged(node, target))).collect(),
         };
         let spaces: Vec<SpaceLogs> = TARGETS.iter().map(logs).collect();
         let operations = self.shared.operations.lock().unwrap_or_else(PoisonError::into_inner);

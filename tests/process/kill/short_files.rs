@@ -73,7 +73,7 @@ fn check(told: bool) {
     assert_eq!(files::damage(&cluster.data(1), true), [""; 0]);
     let judged = |operations: &[Operation]| {
         let log = files::read_log(&cluster.data(1), "orders", SEED);
-        let space = SpaceLogs { primary: 1, logs: [(1, log)].into() };
+        let space = SpaceLogs { logs: [(1, log)].into(), ..SpaceLogs::default() };
         judge(&[space], operations, &[], When::Killed)
     };
     assert_eq!(judged(&operations), []);
@@ -88,7 +88,7 @@ fn check(told: bool) {
     }
     assert!(cluster.terminate(1).expect("it ran").success());
     let log = files::read_log(&cluster.data(1), "orders", SEED);
-    let space = SpaceLogs { primary: 1, logs: [(1, log)].into() };
+    let space = SpaceLogs { logs: [(1, log)].into(), ..SpaceLogs::default() };
     assert_eq!(judge(&[space], &more, &[], When::Healed), []);
 }
 

@@ -27,7 +27,7 @@ fn log(last: u32) -> Vec<LogEntry> {
 }
 
 fn space(lengths: [u32; 3]) -> SpaceLogs {
-    SpaceLogs { primary: 1, logs: (1..).zip(lengths.map(log)).collect() }
+    SpaceLogs { logs: (1..).zip(lengths.map(log)).collect(), salvaged: BTreeMap::new() }
 }
 
 fn operation(counter: u32, level: Level, told: Told) -> Operation {
@@ -64,8 +64,8 @@ fn each_level_is_judged_by_the_nodes_that_it_names() {
 #[test]
 fn logs_that_differ_in_length_are_judged_after_healing_only() {
     assert_eq!(rules(&space([9, 8, 1]), &[], When::Killed), []);
-    assert_eq!(rules(&space([9, 8, 9]), &[], When::Healed), [Rule::Converged]);
-    assert_eq!(rules(&space([8, 9, 8]), &[], When::Killed), [Rule::Prefix]);
+    assert_eq!(rules(&space([9, 8, 8]), &[], When::Healed), [Rule::Converged; 2]);
+    assert_eq!(rules(&space([8, 9, 8]), &[], When::Killed), []);
 }
 
 #[test]
@@ -97,9 +97,36 @@ fn equal_places_hold_equal_bytes() {
     let mut doctored = space([9, 9, 9]);
     doctored.logs.get_mut(&2).expect("there")[4].digest = 77;
     assert_eq!(rules(&doctored, &[], When::Killed), [Rule::SameBytes]);
-    let mut doctored = space([9, 9, 9]);
-    doctored.logs.get_mut(&3).expect("there")[8].place.epoch = Epoch::new(0, 2, NodeId(1));
-    assert_eq!(rules(&doctored, &[], When::Killed), [Rule::Prefix]);
+}
+
+#[test]
+fn logs_that_part_never_meet_again() {
+    let of = |term: u32, entry: &mut LogEntry| entry.place.epoch = Epoch::new(0, term, NodeId(1));
+    let mut parted = space([9, 9, 9]);
+    of(2, &mut parted.logs.get_mut(&3).expect("there")[8]);
+    assert_eq!(rules(&parted, &[], When::Killed), []);
+    assert_eq!(rules(&parted, &[], When::Healed), [Rule::Converged; 2]);
+    let mut met = space([9, 9, 9]);
+    for log in met.logs.values_mut() {
+        of(3, &mut log[8]);
+    }
+    of(2, &mut met.logs.get_mut(&3).expect("there")[7]);
+    assert_eq!(rules(&met, &[], When::Killed), [Rule::Matching; 2]);
+}
+
+#[test]
+fn what_was_acknowledged_at_local_and_truncated_is_in_a_salvage_file_of_its_primary() {
+    let mut lost = space([8, 9, 9]);
+    assert_eq!(rules(&lost, &[appended(9, Level::Local)], When::Killed), [Rule::Local]);
+    let entry = lost.logs[&2][8];
+    lost.salvaged.insert(2, vec![entry]);
+    assert_eq!(rules(&lost, &[appended(9, Level::Local)], When::Killed), [Rule::Local], "another node's is no proof");
+    lost.salvaged.insert(1, vec![entry]);
+    assert_eq!(rules(&lost, &[appended(9, Level::Local)], When::Killed), []);
+    let unknown = operation(9, Level::All, Told::Unknown { place: place(9), acked_by: vec![1, 2] });
+    assert_eq!(rules(&lost, &[unknown], When::Killed), []);
+    let failed = operation(9, Level::Local, Told::Failed("overloaded".into()));
+    assert_eq!(rules(&SpaceLogs { logs: space([8, 8, 8]).logs, ..lost }, &[failed], When::Killed), [Rule::Failed]);
 }
 
 #[test]
