@@ -29,9 +29,14 @@ impl Trio {
     /// Starts all three and waits until the primary takes appends and both replicas have everything.
     pub(crate) fn start() -> Self {
         let mut trio = Self::prepare();
-        (1..=3).for_each(|node| trio.start_node(node));
-        trio.wait_until_healthy();
+        trio.start_all();
         trio
+    }
+
+    /// Starts all three and waits until the primary takes appends and both replicas have everything.
+    pub(crate) fn start_all(&mut self) {
+        (1..=3).for_each(|node| self.start_node(node));
+        self.wait_until_healthy();
     }
 
     /// Three nodes that do not run yet.

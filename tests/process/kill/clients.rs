@@ -27,6 +27,7 @@ pub(super) type Doors = Arc<Mutex<[Option<SocketAddr>; 3]>>;
 pub(super) struct Target {
     pub(super) name: &'static str,
     pub(super) primary: u16,
+    pub(super) voters: &'static [u16],
 }
 
 /// What all clients share.

@@ -286,8 +286,9 @@ fn configuration(directory: &Path, node: u16, targets: &[Target], proxies: &BTre
         }
     }
     for (target, fsync) in targets.iter().zip(["per_batch", "per_write"]) {
-        let Target { name, primary } = target;
-        text.push_str(&format!("[[spaces]]\nname = \"{name}\"\nprimary = {primary}\nfsync = \"{fsync}\"\n\n"));
+        let Target { name, primary, voters } = target;
+        text.push_str(&format!("[[spaces]]\nname = \"{name}\"\nprimary = {primary}\nvoters = {voters:?}\n"));
+        text.push_str(&format!("fsync = \"{fsync}\"\n\n"));
     }
     text
 }

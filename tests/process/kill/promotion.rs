@@ -19,7 +19,7 @@ use super::judge::{SpaceLogs, When, judge};
 use super::payload::PayloadId;
 use super::{files, say};
 
-const TARGETS: &[Target] = &[Target { name: "orders", primary: 1 }];
+const TARGETS: &[Target] = &[Target { name: "orders", primary: 1, voters: &[1, 2, 3] }];
 const CLIENTS: u32 = 4;
 /// Kills where nothing else is asked for.
 const KILLS: usize = 3;

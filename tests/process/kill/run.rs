@@ -22,7 +22,10 @@ use super::report::Report;
 use super::schedule::{FILE_BYTES_MIN, Fault, Step, step};
 
 /// The spaces: two, so that two nodes are primaries and one only follows.
-pub(super) const TARGETS: &[Target] = &[Target { name: "orders", primary: 1 }, Target { name: "audit", primary: 2 }];
+pub(super) const TARGETS: &[Target] = &[
+    Target { name: "orders", primary: 1, voters: &[1, 2, 3] },
+    Target { name: "audit", primary: 2, voters: &[1, 2, 3] },
+];
 const CLIENTS: u32 = 6;
 /// Between two moments at which every node is killed.
 const ROUND: Duration = Duration::from_secs(4);
