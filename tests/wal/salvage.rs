@@ -94,11 +94,13 @@ fn what_is_ordered_around_a_cut_is_done_in_that_order() {
     };
     worker.submit(WalRequest::Append { space: space(), write: WriteId(1), entries: old.clone() });
     worker.submit(salvage(2, 6, 10, epoch(2)));
+    let mut events = run(&mut worker);
+    // Nothing is left that would answer the first one before the cut has its turn.
     worker.submit(read(1));
     worker.submit(cut(3, 5));
     worker.submit(read(2));
     worker.submit(WalRequest::Append { space: space(), write: WriteId(4), entries: new.clone() });
-    let events = run(&mut worker);
+    events.extend(run(&mut worker));
     let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
     let at =
         |what: &str| lines.iter().position(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {lines:?}"));
@@ -110,11 +112,7 @@ fn what_is_ordered_around_a_cut_is_done_in_that_order() {
     };
     let ((first, before), (second, after)) = (found(1), found(2));
     assert!(first < at("WalTruncated") && second > at("WalTruncated"), "{lines:?}");
-    assert!(
-        before
-            .iter()
-            .all(|entry| old.contains(&Entry { header: entry.header.with_node_local([0; 8]), ..entry.clone() }))
-    );
+    assert!(same(&before, &old[4..]), "the log that was asked: {before:?}");
     assert!(
         after.iter().skip(1).all(|entry| entry.header.epoch() == epoch(2)),
         "nothing that was cut is read: {after:?}"
