@@ -196,7 +196,7 @@ fn a_log_that_does_not_reach_so_far_stops_the_space() {
 #[test]
 fn no_flipped_byte_is_believed() {
     let (_directory, path, whole) = saved();
-    let mut reasons = std::collections::BTreeSet::new();
+    let mut reasons = alloc::collections::BTreeSet::new();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
