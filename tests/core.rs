@@ -15,6 +15,7 @@ mod diverging;
 mod elections;
 mod forge;
 mod hostile;
+mod leases;
 mod linking;
 mod rig;
 mod safety;

@@ -2,6 +2,7 @@
 
 mod acks;
 mod disk;
+mod elections;
 mod first;
 mod network;
 mod replicas;

@@ -3,6 +3,7 @@
 //! Architecture Invariant: no check believes what a core says of itself.
 //! What a node has is what the bytes on its disk say; what it says to others is judged against them.
 
+mod answers;
 mod claims;
 mod invariant;
 mod log;

@@ -1,5 +1,7 @@
 //! The pure machine over all spaces.
 
+mod shutdown;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -13,9 +15,10 @@ use super::config::{ConfigError, ReplicationConfig};
 use super::context::Context;
 use super::event::{Append, Command, Event};
 use super::link::{Change, Links, Received};
-use super::state::{ClientRead, Part, ReadUntil, ReplicationState};
+use super::state::{ClientRead, ReadUntil, ReplicationState};
 use super::status::{NodeStatus, SpaceStatus};
 use super::timer::Wakes;
+use shutdown::answer_late;
 
 /// Spaces that one event wakes at most; the others follow with the next.
 const WAKES_MAX: usize = 256;
@@ -375,35 +378,4 @@ impl ReplicationCoordinator {
             }
         }
     }
-
-    /// Ends the node once a shutdown has nothing more to wait for.
-    fn finish_shutdown(&mut self, now: Time, actions: &mut Actions) {
-        let Some(deadline) = self.shutdown else { return };
-        let settled = self.spaces.values().all(ReplicationState::is_settled);
-        if !settled && now < deadline {
-            return;
-        }
-        for state in self.spaces.values_mut() {
-            let mut context = Context { now, config: &self.config, links: &mut self.links, actions };
-            if let Part::Primary(primary) = &mut state.part {
-                primary.release(&state.log, &mut context);
-            }
-            state.release_reads(&mut context);
-        }
-        self.links.shutdown(now, &self.config, actions);
-        self.halted = true;
-        actions.push(Action::Halt);
-    }
-}
-
-/// The node has halted: whoever still asks is told so, all other events mean nothing any more.
-fn answer_late(event: &Event, actions: &mut Actions) {
-    let request = if let Event::Append(append) = event {
-        append.request
-    } else if let Event::Command(Command::Read { request, .. } | Command::ReadDurable { request, .. }) = event {
-        *request
-    } else {
-        return;
-    };
-    actions.push(Action::Reply { request, outcome: Outcome::Failed(AppendError::Shutdown) });
 }

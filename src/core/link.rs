@@ -2,8 +2,11 @@
 //!
 //! Each node dials each peer. Requests travel on the dialler's link, answers return on it.
 
+mod beats;
+mod sides;
+
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 
 use bytes::Bytes;
 
@@ -16,6 +19,7 @@ use super::config::ReplicationConfig;
 use super::notice::Notice;
 use super::outbox::Outbox;
 use super::peer::Peer;
+use sides::{travels, unexpected};
 
 /// Links that may be open beyond one per peer and direction: dialled by strangers, or not greeted yet.
 const STRANGERS_MAX: usize = 64;
@@ -116,42 +120,6 @@ impl Links {
     /// Whether the link passed its hello and is not closed.
     pub(crate) fn is_open(&self, link: LinkId) -> bool {
         self.links.get(&link).is_some_and(|link| link.phase == Phase::Open)
-    }
-
-    /// A heartbeat came on a link that a peer dialled: it renews every space that is attached to the link.
-    pub(crate) fn heartbeat_heard(&mut self, now: Time, link: LinkId, config: &ReplicationConfig) {
-        if let Some(link) = self.links.get_mut(&link) {
-            link.beat = Some(now);
-            link.hush_at = Some(now + config.election_timeout_min);
-        }
-    }
-
-    /// When the last heartbeat came on a link that a peer dialled.
-    pub(crate) fn beat(&self, link: LinkId) -> Option<Time> {
-        self.links.get(&link)?.beat
-    }
-
-    /// Whether heartbeats come on the link, so that whoever is attached to it needs no deadline of its own.
-    pub(crate) fn beats(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|link| link.hush_at.is_some())
-    }
-
-    /// The peer echoed a heartbeat that was sent at `sent`.
-    pub(crate) fn echo_heard(&mut self, now: Time, peer: NodeId, sent: Time, config: &ReplicationConfig) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.echoed = peer.echoed.max(Some(sent.min(now)));
-            peer.stale_at = peer.echoed.map(|sent| sent + config.lease());
-        }
-    }
-
-    /// When the newest heartbeat was sent that the peer echoed on the link that is open now.
-    pub(crate) fn echoed(&self, peer: NodeId) -> Option<Time> {
-        self.peers.get(&peer)?.echoed
-    }
-
-    /// Whether the peer's echoes come, so that whoever counts on them needs no deadline of its own.
-    pub(crate) fn is_fresh(&self, peer: NodeId) -> bool {
-        self.peers.get(&peer).is_some_and(|peer| peer.stale_at.is_some())
     }
 
     /// The next change that the spaces have to be told.
@@ -420,31 +388,4 @@ impl Link {
             Phase::Greeting | Phase::Open => CloseReason::Silent { millis },
         }
     }
-}
-
-/// Whether a message of an open link came on the side where it belongs: requests on accepted links, answers on dialled.
-fn travels(message: &Message, link: LinkId) -> bool {
-    match message {
-        Message::SpaceHello(_)
-        | Message::Batch(_)
-        | Message::Heartbeat(_)
-        | Message::VoteRequest(_)
-        | Message::Probe(_) => link.is_accepted(),
-        Message::Ack(_) | Message::Refusal(_) | Message::Echo(_) | Message::VoteAnswer(_) | Message::ProbeEcho(_) => {
-            !link.is_accepted()
-        }
-        // A primary's goes with its heartbeats, a replica's with its echoes.
-        Message::Detach(_) => true,
-        Message::Hello(_) | Message::Welcome(_) | Message::Goodbye(_) => false,
-    }
-}
-
-fn unexpected(message: &Message, phase: Phase, link: LinkId) -> CloseReason {
-    let expected = match (phase, link.is_accepted()) {
-        (Phase::Open, true) => "a request",
-        (Phase::Open, false) => "an answer",
-        (Phase::Dialling | Phase::Greeting, true) => "a hello",
-        (Phase::Dialling | Phase::Greeting, false) => "a welcome",
-    };
-    CloseReason::Unexpected { expected: String::from(expected), found: String::from(message.name()) }
 }

@@ -2,16 +2,25 @@
 //!
 //! Each node dials each peer: requests travel on the dialler's link, answers return on it.
 
+mod batch;
+mod election;
+
 use ::core::fmt;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+pub use batch::{ReplicationAck, ReplicationBatch, ReplicationBatchHeader};
+pub use election::{
+    Detach, Probe, ProbeEcho, SpaceEpoch, Verdict, VoteAnswer, VoteAsk, VoteReply, VoteRequest, VoteRound,
+};
+
 use super::{ClusterId, Entry, Epoch, EpochHistory, Incarnation, NodeId, Position, Sequence, SpaceId, SpaceName, Time};
 
 /// The oldest version of the protocol that this build speaks.
 pub const VERSION_MIN: u16 = 1;
+
 /// The newest version of the protocol that this build speaks.
 pub const VERSION_MAX: u16 = 1;
 
@@ -85,47 +94,6 @@ pub struct SpaceHello {
     pub name: SpaceName,
 }
 
-/// What stands before the entries of a batch; laid out by hand (see `wire::wal_format`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ReplicationBatchHeader {
-    /// The space.
-    pub space: SpaceId,
-    /// The sender's epoch: it is the primary of it.
-    pub epoch: Epoch,
-    /// The entry before the first of the batch, by which the batch is placed.
-    pub previous: Position,
-    /// The sender's commit.
-    pub commit: Sequence,
-    /// The sender's clock when it sent; the ack carries it back.
-    pub sent: Time,
-}
-
-/// Entries as they stand on disk, behind a header. Their sequences follow [`ReplicationBatchHeader::previous`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ReplicationBatch {
-    /// What stands before them.
-    pub header: ReplicationBatchHeader,
-    /// The entries.
-    pub entries: Vec<Entry>,
-}
-
-/// How far a replica has a space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ReplicationAck {
-    /// The space.
-    pub space: SpaceId,
-    /// The epoch whose primary it answers.
-    pub epoch: Epoch,
-    /// The last entry that is durable after the replica's own fsync and agrees with the primary's log.
-    pub durable: Sequence,
-    /// The last entry that its engine has applied.
-    pub applied: Sequence,
-    /// The commit that the replica knows.
-    pub commit: Sequence,
-    /// The primary's send time of the newest batch that this answers.
-    pub echo: Time,
-}
-
 /// Why a batch was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RefusalReason {
@@ -196,125 +164,6 @@ pub struct Echo {
     /// For each space that the heartbeat named: the commit that the peer knows now.
     #[serde(deserialize_with = "super::list::deserialize")]
     pub commits: Vec<SpaceCommit>,
-}
-
-/// A space and an epoch of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SpaceEpoch {
-    /// The space.
-    pub space: SpaceId,
-    /// The epoch.
-    pub epoch: Epoch,
-}
-
-/// What a candidate asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum VoteRound {
-    /// Whether a vote would be granted; nobody promises anything.
-    PreVote,
-    /// A vote: the voter promises the epoch.
-    Vote,
-}
-
-/// What a candidate asks of a voter in one space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VoteAsk {
-    /// The space.
-    pub space: SpaceId,
-    /// The epoch that the candidate would open, or opens; it owns it.
-    pub epoch: Epoch,
-    /// Which of the two it asks for.
-    pub round: VoteRound,
-    /// The epoch of its last entry, writes in flight included.
-    pub end_epoch: Epoch,
-    /// The sequence of that entry.
-    pub end_sequence: Sequence,
-    /// The candidate's clock when it asked; the answer carries it back.
-    pub sent: Time,
-}
-
-/// A candidate asks for votes or pre-votes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VoteRequest {
-    /// What it asks, space by space.
-    #[serde(deserialize_with = "super::list::deserialize")]
-    pub asks: Vec<VoteAsk>,
-}
-
-/// What a voter says to a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Verdict {
-    /// Yes: in a vote, the promise is durable.
-    Granted,
-    /// It has promised an epoch that is as high.
-    Promised,
-    /// It heard a leased primary lately, or is one.
-    Sticky,
-    /// It started lately, and may have forgotten whom it heard.
-    Restarted,
-    /// The candidate's log ends before its own.
-    Behind,
-    /// One of the two is no voter of the space.
-    NotVoter,
-    /// The epoch is of another generation.
-    Lineage,
-    /// The space has stopped there.
-    Stopped,
-    /// The space is not open there.
-    UnknownSpace,
-}
-
-/// A voter's answer in one space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VoteReply {
-    /// The space.
-    pub space: SpaceId,
-    /// The epoch that was asked for.
-    pub epoch: Epoch,
-    /// What was asked for.
-    pub round: VoteRound,
-    /// Whether it is granted, or why not.
-    pub verdict: Verdict,
-    /// The highest epoch that the voter has promised: the next request has to be above it.
-    pub promised: Epoch,
-    /// The candidate's clock when it asked.
-    pub sent: Time,
-}
-
-/// A voter's answers to a candidate.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VoteAnswer {
-    /// The answers, space by space.
-    #[serde(deserialize_with = "super::list::deserialize")]
-    pub replies: Vec<VoteReply>,
-}
-
-/// A primary without a lease asks whether it is still followed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Probe {
-    /// The primary's clock.
-    pub sent: Time,
-    /// The spaces that it asks for, and its epoch in each.
-    #[serde(deserialize_with = "super::list::deserialize")]
-    pub spaces: Vec<SpaceEpoch>,
-}
-
-/// The answer to a [`Probe`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ProbeEcho {
-    /// The probe's `sent`.
-    pub sent: Time,
-    /// For each space that is open and goes on: the highest epoch that is promised.
-    #[serde(deserialize_with = "super::list::deserialize")]
-    pub promised: Vec<SpaceEpoch>,
-}
-
-/// From here on heartbeats, or echoes, do not hold for these spaces in these epochs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Detach {
-    /// The spaces, and the epoch of the primary that is given up or not echoed any more.
-    #[serde(deserialize_with = "super::list::deserialize")]
-    pub spaces: Vec<SpaceEpoch>,
 }
 
 /// Why a link was closed. Both sides tell it.
@@ -519,71 +368,9 @@ impl fmt::Display for Message {
     }
 }
 
-impl fmt::Display for SpaceEpoch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.space, self.epoch)
-    }
-}
-
-impl fmt::Display for VoteRound {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::PreVote => "pre-vote",
-            Self::Vote => "vote",
-        })
-    }
-}
-
-impl fmt::Display for VoteAsk {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { space, epoch, round, end_epoch, end_sequence, .. } = self;
-        write!(formatter, "{space} {round} {epoch} ends {end_epoch}{end_sequence}")
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Granted => "granted",
-            Self::Promised => "refused: promised",
-            Self::Sticky => "refused: a primary is heard",
-            Self::Restarted => "refused: started lately",
-            Self::Behind => "refused: the log is behind",
-            Self::NotVoter => "refused: no voter",
-            Self::Lineage => "refused: another generation",
-            Self::Stopped => "refused: stopped",
-            Self::UnknownSpace => "refused: unknown space",
-        })
-    }
-}
-
-impl fmt::Display for VoteReply {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { space, epoch, round, verdict, promised, .. } = self;
-        write!(formatter, "{space} {round} {epoch} {verdict}, promised {promised}")
-    }
-}
-
 fn commits(formatter: &mut fmt::Formatter<'_>, commits: &[SpaceCommit]) -> fmt::Result {
     for commit in commits {
         write!(formatter, " {} {} commit {}", commit.space, commit.epoch, commit.commit)?;
     }
     Ok(())
-}
-
-impl fmt::Display for ReplicationBatch {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = &self.header;
-        write!(formatter, "Batch {} {} ", header.space, header.epoch)?;
-        match (self.entries.first(), self.entries.last()) {
-            (Some(first), Some(last)) if first.header.sequence() == last.header.sequence() => {
-                write!(formatter, "{}", first.header.sequence())?;
-            }
-            (Some(first), Some(last)) => {
-                write!(formatter, "{}..{}", first.header.sequence(), last.header.sequence())?;
-            }
-            _ => write!(formatter, "empty")?,
-        }
-        write!(formatter, " after {} commit {}", header.previous, header.commit)
-    }
 }

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 
 use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Notice, Outcome, Role, WRITES_UNDER_WAY};
 use engraft::types::message::{Message, Verdict, VoteRound};
-use engraft::types::{Entry, Epoch, NodeId, Position, Sequence, Token};
+use engraft::types::{Entry, Epoch, NodeId, Position, RequestId, Sequence, Token};
 
 use super::rig::{N1, N2, N3, Rig, space};
 
@@ -83,22 +83,7 @@ impl Rig {
                 assert!(self.reigns.insert(*epoch), "S1: {epoch} is opened twice");
             }
             Action::Reply { request, outcome: Outcome::Appended { token } } => {
-                let needed = match self.levels[request] {
-                    Ack::Local => 1,
-                    Ack::Quorum => self.majority(),
-                    Ack::All => self.voters(),
-                };
-                let promise = self.status(node).promise;
-                assert!(promise <= token.epoch, "S9: {node} answers {token} and has promised {promise}");
-                let above = self.promised_above(token.epoch);
-                assert!(
-                    needed == 1 || above < self.majority(),
-                    "S9: {token} is answered, {above} nodes promised above"
-                );
-                let found = self.holders(*token);
-                assert!(found >= needed, "S6: {request} is answered, {found} of {needed} nodes have {token} synced");
-                assert!(holds(self.synced(node), *token), "{request} is answered before the primary's own fsync");
-                self.answered.push((self.levels[request], *token));
+                self.check_answer(node, *request, *token)
             }
             Action::Reply { outcome: Outcome::Entries { entries, commit }, .. } => {
                 let last = entries.last().map_or(Sequence::ZERO, |last| last.header.sequence());
@@ -106,25 +91,47 @@ impl Rig {
                 assert_eq!(entries, &self.synced(node)[last.0 as usize - entries.len()..last.0 as usize]);
             }
             Action::Notify(Notice::Committed { space: told, commit }) if *told == space() => {
-                assert!(*commit > state.committed, "S7: the commit of {node} goes back to {commit}");
-                let (known, status) = (self.known(node), self.status(node));
-                // What a replica has not even ordered from its disk was told by the primary before.
-                let position = known.get(commit.0 as usize - 1).or_else(|| self.truth.get(commit));
-                let position = *position.expect("S7: a commit of an entry that nobody has");
-                let token = Token { space: *told, epoch: position.epoch, sequence: *commit };
-                let holders = self.holders(token);
-                assert!(holders >= self.majority(), "{node} tells {token} as committed, a majority lacks it");
-                if matches!(status.role, Role::Primary | Role::Opening) {
-                    assert_eq!(position.epoch, status.epoch, "S10: {token} is committed in a later epoch");
-                }
-                for position in known.iter().take(commit.0 as usize) {
-                    let before = *self.truth.entry(position.sequence).or_insert(*position);
-                    assert_eq!(before, *position, "S7: {node} commits another entry");
-                }
-                self.nodes.get_mut(&node).expect("it runs").committed = *commit;
+                self.check_commit(node, *commit);
             }
             _ => {}
         }
+    }
+
+    /// What must hold when a client is told that its append is as durable as it asked.
+    fn check_answer(&mut self, node: NodeId, request: RequestId, token: Token) {
+        let needed = match self.levels[&request] {
+            Ack::Local => 1,
+            Ack::Quorum => self.majority(),
+            Ack::All => self.voters(),
+        };
+        let promise = self.status(node).promise;
+        assert!(promise <= token.epoch, "S9: {node} answers {token} and has promised {promise}");
+        let above = self.promised_above(token.epoch);
+        assert!(needed == 1 || above < self.majority(), "S9: {token} is answered, {above} nodes promised above");
+        let found = self.holders(token);
+        assert!(found >= needed, "S6: {request} is answered, {found} of {needed} nodes have {token} synced");
+        assert!(holds(self.synced(node), token), "{request} is answered before the primary's own fsync");
+        self.answered.push((self.levels[&request], token));
+    }
+
+    /// What must hold when a node tells a commit.
+    fn check_commit(&mut self, node: NodeId, commit: Sequence) {
+        assert!(commit > self.nodes[&node].committed, "S7: the commit of {node} goes back to {commit}");
+        let (known, status) = (self.known(node), self.status(node));
+        // What a replica has not even ordered from its disk was told by the primary before.
+        let position = known.get(commit.0 as usize - 1).or_else(|| self.truth.get(&commit));
+        let position = *position.expect("S7: a commit of an entry that nobody has");
+        let token = Token { space: space(), epoch: position.epoch, sequence: commit };
+        let holders = self.holders(token);
+        assert!(holders >= self.majority(), "{node} tells {token} as committed, a majority lacks it");
+        if matches!(status.role, Role::Primary | Role::Opening) {
+            assert_eq!(position.epoch, status.epoch, "S10: {token} is committed in a later epoch");
+        }
+        for position in known.iter().take(commit.0 as usize) {
+            let before = *self.truth.entry(position.sequence).or_insert(*position);
+            assert_eq!(before, *position, "S7: {node} commits another entry");
+        }
+        self.nodes.get_mut(&node).expect("it runs").committed = commit;
     }
 
     /// The log of a node as its core knows it: what is written and what was ordered.

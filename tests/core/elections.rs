@@ -3,7 +3,7 @@
 use ::core::time::Duration;
 
 use engraft::core::{Ack, Notice, Outcome, Role};
-use engraft::types::message::{CloseReason, Message, Verdict, VoteAsk, VoteRequest, VoteRound};
+use engraft::types::message::{Message, Verdict, VoteAsk, VoteRequest, VoteRound};
 use engraft::types::{Epoch, NodeId, Sequence, Time};
 
 use super::rig::{N1, N2, N3, Rig, space};
@@ -13,7 +13,7 @@ const N4: NodeId = NodeId(4);
 const N5: NodeId = NodeId(5);
 
 /// So many nodes that elect their primary, settled.
-fn electing(count: u16) -> Rig {
+pub(super) fn electing(count: u16) -> Rig {
     let mut rig = Rig::of(count, |_, _| {}, |_| {});
     rig.run(300 * MS);
     rig
@@ -21,13 +21,13 @@ fn electing(count: u16) -> Rig {
 
 impl Rig {
     /// The primary of the highest epoch.
-    fn primary(&self) -> Option<NodeId> {
+    pub(super) fn primary(&self) -> Option<NodeId> {
         let primaries = self.nodes.keys().filter(|&&node| self.status(node).role == Role::Primary);
         primaries.copied().max_by_key(|&node| self.status(node).epoch)
     }
 
     /// Lets time pass until another than `before` is the primary; how long it took.
-    fn until_replaced(&mut self, before: NodeId) -> Duration {
+    pub(super) fn until_replaced(&mut self, before: NodeId) -> Duration {
         let began = self.now;
         while self.primary().is_none_or(|primary| primary == before) {
             self.run(10 * MS);
@@ -36,12 +36,12 @@ impl Rig {
         self.now.since(began)
     }
 
-    fn elections(&self, node: NodeId) -> usize {
+    pub(super) fn elections(&self, node: NodeId) -> usize {
         self.nodes[&node].notices.iter().filter(|notice| matches!(notice, Notice::ElectionStarted { .. })).count()
     }
 
     /// What a voter said last to this question of a candidate.
-    fn verdict(&mut self, voter: NodeId, candidate: NodeId, ask: VoteAsk) -> Option<String> {
+    pub(super) fn verdict(&mut self, voter: NodeId, candidate: NodeId, ask: VoteAsk) -> Option<String> {
         let before = self.sent.len();
         self.inject(voter, candidate, &Message::VoteRequest(VoteRequest { asks: vec![ask] }));
         self.settle();
@@ -50,7 +50,7 @@ impl Rig {
         answers.map(|(_, line)| line.clone()).next_back()
     }
 
-    fn ask(&self, epoch: Epoch, round: VoteRound, end_epoch: Epoch, end: u64) -> VoteAsk {
+    pub(super) fn ask(&self, epoch: Epoch, round: VoteRound, end_epoch: Epoch, end: u64) -> VoteAsk {
         VoteAsk { space: space(), epoch, round, end_epoch, end_sequence: Sequence(end), sent: self.now }
     }
 }
@@ -114,28 +114,6 @@ fn partitioned_primary_answers_nothing_at_quorum_and_steps_down_on_contact() {
     assert!(matches!(rig.reply(N1, quorum), Some(Outcome::Unknown { .. })), "{:?}", rig.reply(N1, quorum));
     assert_eq!(rig.status(N1).role, Role::Replica);
     assert!(rig.notices(N1).iter().any(|line| line.contains("deposed in e1n1 by e2n")), "{:?}", rig.notices(N1));
-}
-
-#[test]
-fn primary_without_a_lease_sends_probes_and_nothing_else() {
-    let mut rig = electing(3);
-    rig.run(1_000 * MS);
-    // Requests of n1 reach n2, answers do not: n2 hears the primary, n1 hears nobody.
-    rig.nodes.get_mut(&N1).expect("runs");
-    rig.cut.push(N1);
-    rig.run(850 * MS);
-    assert!(!rig.status(N1).leased, "0.8 of the shortest time-out are over");
-    let (batches, probes) = (rig.sent(N1, "Batch"), rig.sent(N1, "Probe"));
-    rig.append(N1, Ack::Local, b"not shipped");
-    rig.run(150 * MS);
-    assert_eq!(rig.sent(N1, "Batch"), batches);
-    assert!(rig.sent(N1, "Probe") > probes);
-    rig.cut.clear();
-    rig.run(600 * MS);
-    assert!(rig.status(N1).leased, "a majority answered, and none had promised more");
-    rig.run(600 * MS);
-    assert_eq!(rig.nodes[&N2].log, rig.nodes[&N1].log);
-    assert_eq!(rig.primary(), Some(N1));
 }
 
 #[test]
@@ -303,35 +281,6 @@ fn replica_that_cannot_be_reached_does_not_disturb_when_it_is_back() {
 }
 
 #[test]
-fn primary_whose_disk_stalls_gives_its_lease_up_and_is_replaced() {
-    let mut rig = electing(3);
-    rig.run(500 * MS);
-    rig.nodes.get_mut(&N1).expect("runs").disk_stalls = true;
-    let request = rig.append(N1, Ack::Local, b"never synced");
-    let took = rig.until_replaced(N1);
-    assert!(took <= 2_500 * MS, "the stall limit is 1 s, and nobody waits for a time-out after it: {took:?}");
-    rig.nodes.get_mut(&N1).expect("runs").disk_stalls = false;
-    rig.run(1_000 * MS);
-    assert!(matches!(rig.reply(N1, request), Some(Outcome::Unknown { .. })), "{:?}", rig.reply(N1, request));
-}
-
-#[test]
-fn replica_whose_disk_stalls_counts_for_no_lease() {
-    let mut rig = electing(3);
-    rig.kill(N3);
-    rig.run(500 * MS);
-    assert!(rig.status(N1).leased);
-    rig.nodes.get_mut(&N2).expect("runs").disk_stalls = true;
-    rig.append(N1, Ack::Local, b"never synced on n2");
-    rig.run(2_000 * MS);
-    assert!(!rig.status(N1).leased, "it echoes heartbeats, and could never make a majority");
-    rig.nodes.get_mut(&N2).expect("runs").disk_stalls = false;
-    rig.run(500 * MS);
-    assert!(rig.status(N1).leased);
-    assert_eq!(rig.status(N1).commit, rig.status(N1).end);
-}
-
-#[test]
 fn minority_of_five_stays_without_a_primary_and_the_majority_gets_one() {
     let mut rig = electing(5);
     rig.kill(N1);
@@ -391,47 +340,4 @@ fn gated_primary_takes_appends_once_its_engine_is_ready() {
         assert_eq!(rig.status(N1).role, role);
     }
     assert_eq!(rig.status(N1).commit, Sequence(1), "the epoch's first entry does not wait for the engine");
-}
-
-#[test]
-fn lost_link_is_no_loss_of_the_primary_while_another_is_made() {
-    let mut rig = electing(3);
-    let links: Vec<_> = rig.connections.iter().map(|open| (open.dialler, open.acceptor)).collect();
-    for (dialler, acceptor) in links {
-        for (node, link) in [dialler, acceptor] {
-            let reason = CloseReason::Lost("reset".into());
-            rig.event(node, engraft::core::Event::LinkDown { link, reason });
-        }
-    }
-    rig.connections.clear();
-    rig.run(Duration::from_secs(5));
-    assert_eq!((rig.primary(), rig.status(N1).epoch), (Some(N1), Epoch::new(0, 1, N1)));
-}
-
-#[test]
-fn old_ack_that_comes_while_the_lease_is_lost_restores_nothing_and_lets_time_pass() {
-    let mut rig = electing(3);
-    rig.append(N1, Ack::All, b"x");
-    rig.run(300 * MS);
-    let (epoch, sent) = (rig.status(N1).epoch, rig.now);
-    rig.cut.push(N1);
-    rig.run(900 * MS);
-    assert!(!rig.status(N1).leased);
-    for voter in [N2, N3] {
-        let durable = Sequence(1);
-        let ack = engraft::types::message::ReplicationAck {
-            space: space(),
-            epoch,
-            durable,
-            applied: durable,
-            commit: durable,
-            echo: sent,
-        };
-        rig.inject(N1, voter, &Message::Ack(ack));
-    }
-    assert!(!rig.status(N1).leased, "both were released since");
-    rig.run(3_000 * MS);
-    rig.cut.clear();
-    rig.run(2_000 * MS);
-    assert_eq!(rig.nodes.keys().filter(|&&node| rig.status(node).role == Role::Primary).count(), 1);
 }

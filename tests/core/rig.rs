@@ -1,5 +1,7 @@
 //! Three coordinators, their logs as plain lists, and links that deliver in order.
 
+mod links;
+
 use ::core::time::Duration;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -379,25 +381,5 @@ impl Rig {
                 }
             }
         }
-    }
-
-    fn connect(&mut self, dialler: (NodeId, LinkId), peer: NodeId) {
-        let reachable = !self.cut.contains(&peer) && !self.cut.contains(&dialler.0);
-        let Some(state) = self.nodes.get_mut(&peer).filter(|_| reachable) else {
-            let reason = CloseReason::Lost("refused".into());
-            return self.event(dialler.0, Event::LinkDown { link: dialler.1, reason });
-        };
-        state.accepted += 1;
-        let acceptor = (peer, LinkId::accepted(state.accepted));
-        self.connections.push(Connection { dialler, acceptor });
-        self.event(acceptor.0, Event::LinkUp { link: acceptor.1 });
-        self.event(dialler.0, Event::LinkUp { link: dialler.1 });
-    }
-
-    fn other_end(&self, node: NodeId, link: LinkId) -> Option<(NodeId, LinkId)> {
-        self.connections.iter().find_map(|connection| {
-            let ends = [connection.dialler, connection.acceptor];
-            ends.contains(&(node, link)).then(|| if ends[0] == (node, link) { ends[1] } else { ends[0] })
-        })
     }
 }

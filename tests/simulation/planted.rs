@@ -49,7 +49,7 @@ planted! {
     believed_corruption_breaks_s18: CorruptFrameBelieved breaks S18;
     duplicate_breaks_s28: DuplicateApply breaks S28;
     believed_stale_completion_breaks_s26: StaleBelieved breaks S26;
-    forgotten_timer_breaks_liveness: ForgottenTimer breaks L2 L3 L6 L8;
+    forgotten_timer_breaks_liveness: ForgottenTimer breaks L1 L2 L3 L6 L8;
     forgotten_reply_breaks_l8: ForgottenReply breaks L8 L2;
     old_incarnation_breaks_s19: OldIncarnation breaks S19;
     lag_on_another_clock_breaks_lag: LagOnOtherClock breaks Lag;

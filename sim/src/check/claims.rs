@@ -1,6 +1,6 @@
 //! What nodes say to each other and to clients, judged against the bytes on the disks.
 
-use engraft::core::{Ack, Outcome, Role};
+use engraft::core::Role;
 use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, Verdict};
 use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
 
@@ -289,114 +289,6 @@ impl Checks {
         self.require(!before, Invariant::S1, node, space, || format!("is primary of {epoch} again"));
         self.require(complete || lying, Invariant::S6, node, space, || {
             format!("is primary of {epoch} without every committed entry")
-        });
-    }
-
-    /// A client is answered.
-    pub(crate) fn replied(&mut self, node: NodeIndex, operation: &Operation, outcome: &Outcome) {
-        let space = operation.space;
-        match outcome {
-            Outcome::Appended { token } => {
-                self.token_tells_the_truth(node, operation, *token);
-                let level = operation.level;
-                self.level_holds(node, space, level, *token);
-                let at = &mut self.spaces[space];
-                if !at.elects || level != Ack::Local {
-                    at.answered_max = at.answered_max.max(token.sequence);
-                }
-            }
-            Outcome::Unknown { token, acked_by } => {
-                self.token_tells_the_truth(node, operation, *token);
-                for holder in acked_by {
-                    let at = &self.spaces[space];
-                    let holder = node_index(*holder);
-                    // What it had it may have truncated since.
-                    let had = at.durable(holder).max(at.views[holder].acked) >= token.sequence;
-                    let holds = had || at.logs[holder].damage != Damage::default();
-                    self.require(holds, Invariant::S15, node, space, || {
-                        format!("says that {} has {} durable", node_id(holder), token.sequence)
-                    });
-                }
-            }
-            Outcome::Failed(_) => {
-                let written = self.operations.failed(operation.stamp);
-                self.require(written.is_none(), Invariant::S15, node, space, || {
-                    format!("answers as failed what stands at {:?}", written.map(|token| token.sequence))
-                });
-            }
-            Outcome::Resolved { .. } | Outcome::Standing { .. } => {}
-            Outcome::Entries { entries, commit } => self.read_is_committed(node, operation, entries, *commit),
-        }
-    }
-
-    fn token_tells_the_truth(&mut self, node: NodeIndex, operation: &Operation, token: Token) {
-        let space = operation.space;
-        let written = self.operations.find(operation.stamp);
-        let truth = written.is_none_or(|written| written == token);
-        self.require(truth, Invariant::S15, node, space, || {
-            format!("answers {} for what stands at {:?}", token.sequence, written.map(|token| token.sequence))
-        });
-        let floor = operation.floor;
-        self.require(token.sequence > floor, Invariant::S15, node, space, || {
-            format!("answers {} for an append that was asked for after {floor} was answered", token.sequence)
-        });
-    }
-
-    fn level_holds(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
-        let at = &self.spaces[space];
-        let sequence = token.sequence;
-        let record = at.logs[node].record(sequence);
-        let own = record.is_some_and(|record| record.epoch == token.epoch) && at.durable(node) >= sequence;
-        let lying = at.logs[node].damage.anything;
-        let failed = at.views[node].storage_failed;
-        let (holders, voters) = (at.holders(node, sequence), at.voters.len());
-        let needed = match level {
-            Ack::Local => 1,
-            Ack::Quorum => at.majority(),
-            Ack::All => voters,
-        };
-        self.require((own && !failed) || lying, Invariant::S5, node, space, || {
-            format!("answers {} without having it durable", token.sequence)
-        });
-        self.require(holders >= needed || level == Ack::Local, Invariant::S6, node, space, || {
-            format!("answers {sequence} at {level}, and {holders} of {voters} voters have it durable")
-        });
-        self.answers_in_time(node, space, level, token);
-    }
-
-    /// Nobody answers for an epoch that is over.
-    fn answers_in_time(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
-        let at = &self.spaces[space];
-        let above = |voter: &&NodeIndex| at.views[**voter].exposed > token.epoch;
-        let (own, promised) = (above(&&node), at.voters.iter().filter(above).count());
-        let over = self.clocks_hold && level != Ack::Local && promised >= at.majority();
-        self.require(!own, Invariant::S9, node, space, || format!("answers {} and promised above it", token.sequence));
-        self.require(!over, Invariant::S9, node, space, || {
-            format!("answers {} at {level}, and {promised} voters promised above {}", token.sequence, token.epoch)
-        });
-    }
-
-    fn read_is_committed(&mut self, node: NodeIndex, operation: &Operation, entries: &[Entry], commit: Sequence) {
-        let space = operation.space;
-        let mut expected = operation.from.max(Sequence(1));
-        for entry in entries {
-            let position = entry.position();
-            let at = &self.spaces[space];
-            let known = at.universe.known(position.epoch, position.sequence);
-            let right = known
-                .is_some_and(|known| known.chain == position.chain && known.header_crc == entry.header.header_crc());
-            let committed = at.universe.committed();
-            self.require(position.sequence == expected && right, Invariant::S15, node, space, || {
-                format!("reads {position} where {expected} was asked for")
-            });
-            self.require(position.sequence <= committed.max(commit), Invariant::S7, node, space, || {
-                format!("gives out {position}, and {committed} is committed")
-            });
-            expected = expected.next();
-        }
-        let committed = self.spaces[space].universe.committed();
-        self.require(commit <= committed, Invariant::S7, node, space, || {
-            format!("reads with commit {commit}, and {committed} is committed")
         });
     }
 

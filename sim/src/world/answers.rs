@@ -77,9 +77,8 @@ impl World<'_> {
         match error {
             AppendError::NotReady | AppendError::NoPrimary | AppendError::Isolated => {
                 self.marks.hit(Mark::AnsweredNotReady);
-                if !matches!(error, AppendError::NotReady) {
-                    self.look_elsewhere(operation, None);
-                }
+                // Who reaches nobody is not ready for ever.
+                self.look_elsewhere(operation, None);
                 Then::AskAgain
             }
             AppendError::Overloaded { .. } => {
