@@ -13,7 +13,7 @@ use crate::types::time::micros;
 use crate::types::{Epoch, LinkId, NodeId, Time};
 
 use super::action::Action;
-use super::config::{Isolation, ReplicationConfig};
+use super::config::ReplicationConfig;
 use super::context::Context;
 use super::draw::{draw_below, purpose};
 use super::link::Links;
@@ -326,9 +326,9 @@ impl ReplicationState {
         let lost = end.epoch;
         // What this node answered itself was durable here.
         if lost != Epoch::ZERO && lost.owner() != context.config.node {
-            let bounded = self.config.isolation != Isolation::Continue;
-            let bytes_max = bounded.then_some(context.config.exposure_bytes_max);
             let from = end.sequence.next();
+            // No limit on what is answered and not committed is in force yet.
+            let bytes_max = None;
             context.notify(Notice::LossBounded { space: self.space, lost, from, bytes_max, by });
         }
     }

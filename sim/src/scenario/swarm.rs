@@ -108,7 +108,8 @@ impl Scenario {
             seed,
             phases: Phases {
                 chaos_us,
-                quorum_us: if nodes > 2 && draws.coin(2, 1) { 6_000_000 } else { 0 },
+                // An election, then appends at All that keep others out until their time-out, then a probe.
+                quorum_us: if nodes > 2 && draws.coin(2, 1) { 9_000_000 } else { 0 },
                 quorum: Vec::new(),
                 // Three times what 99 of 100 seeds are allowed beyond their backlog, and anew with each progress.
                 converge_us: 15_000_000,
