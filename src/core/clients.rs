@@ -71,11 +71,11 @@ impl ReplicationState {
         let readable = self.readable(ReadUntil::Commit);
         let result = if let Part::Stopped(reason) = &self.part {
             Err(AppendError::Stopped(reason.clone()))
-        } else if token.sequence <= self.commit
-            || self.log.history().epoch_at(self.commit) > token.epoch
+        } else if token.sequence <= readable
+            || self.log.history().epoch_at(readable) > token.epoch
             || deadline <= context.now
         {
-            context.push(reply(request, token, &self.log, self.commit));
+            context.push(reply(request, token, &self.log, readable));
             Ok(())
         } else {
             self.waits.insert(request, token, deadline)

@@ -185,7 +185,7 @@ impl ReplicationCoordinator {
                 (space, self.with(now, space, actions, |state, context| state.batch(peer, link, batch, context)))
             }
             Message::Ack(ack) => {
-                (ack.space, self.with(now, ack.space, actions, |state, context| state.ack(peer, &ack, context)))
+                (ack.space, self.with(now, ack.space, actions, |state, context| state.ack((peer, link), &ack, context)))
             }
             Message::Refusal(refusal) => {
                 let handled =

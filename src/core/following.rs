@@ -9,7 +9,7 @@ use crate::types::{Epoch, LinkId, NodeId, Sequence, Time};
 use super::context::Context;
 use super::notice::Notice;
 use super::receiver::{Placed, refuse};
-use super::state::{Part, ReplicationState};
+use super::state::{Part, ReadUntil, ReplicationState};
 use super::status::Role;
 
 impl ReplicationState {
@@ -124,7 +124,7 @@ impl ReplicationState {
         if commit > self.commit {
             self.commit = commit;
             context.notify(Notice::Committed { space: self.space, commit });
-            self.waits.answer(&self.log, commit, context);
+            self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
             self.tell_losses(context);
         }
     }

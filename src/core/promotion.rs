@@ -86,6 +86,13 @@ impl Election {
         self.candidacy.as_ref().map(|candidacy| candidacy.epoch)
     }
 
+    /// Stands for nothing any more, and grants nothing that was not answered yet.
+    pub(super) fn withdraw(&mut self) {
+        self.candidacy = None;
+        self.grant = None;
+        self.eager = false;
+    }
+
     /// Remembers a promise that another told of. Nothing raises the generation this way.
     fn learn(&mut self, promised: Epoch, ours: Epoch) {
         if promised.generation() == ours.generation() {
@@ -365,8 +372,10 @@ impl ReplicationState {
         match &self.part {
             Part::Primary(primary) => Some(primary.epoch().owner()),
             Part::Replica(receiver) if receiver.epoch() == Epoch::ZERO => {
-                let home = self.home();
-                (home != config.node && !self.election.stands()).then_some(home)
+                // The home of the space is who stands first; where it has not come by, others have stood meanwhile.
+                let (home, patience) = (self.home(), self.election.started + config.election_timeout_max);
+                let expected = !self.config.promotes_itself() || patience > now;
+                (expected && home != config.node && !self.election.stands()).then_some(home)
             }
             Part::Replica(receiver) => {
                 let heard = receiver.heard(links).is_some_and(|heard| heard + config.election_timeout_max > now);

@@ -177,7 +177,7 @@ impl ReplicationState {
         match &mut self.part {
             Part::Primary(primary) => {
                 let opens = primary.durable(before, &self.log, &mut self.commit, context);
-                self.waits.answer(&self.log, self.commit, context);
+                self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
                 if opens {
                     self.tell_role(context);
                 }
@@ -187,6 +187,7 @@ impl ReplicationState {
                 receiver.durable(self.log.durable());
                 self.mend(context);
                 self.answer(context);
+                self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
             }
             Part::Stopped(_) => return,
         }
@@ -199,18 +200,25 @@ impl ReplicationState {
     /// Why the link is closed.
     pub(super) fn ack(
         &mut self,
-        peer: NodeId,
+        (peer, link): (NodeId, LinkId),
         ack: &ReplicationAck,
         context: &mut Context<'_>,
     ) -> Result<(), CloseReason> {
-        match &mut self.part {
-            Part::Primary(primary) => {
+        let speaks = match &mut self.part {
+            Part::Primary(primary) if primary.epoch() == ack.epoch => {
                 primary.acked(peer, ack, &self.log, &mut self.commit, context)?;
-                self.waits.answer(&self.log, self.commit, context);
-                Ok(())
+                let leased = primary.is_leased();
+                self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
+                leased
             }
-            Part::Replica(_) | Part::Stopped(_) => Ok(()),
+            Part::Primary(_) | Part::Replica(_) | Part::Stopped(_) => false,
+        };
+        if !speaks {
+            // No heartbeat speaks for that epoch here. It was told so, but a frame that came late may have attached it
+            // again since, and this node's heartbeats would keep it from electing another for ever.
+            context.links.detach(link, SpaceEpoch { space: self.space, epoch: ack.epoch });
         }
+        Ok(())
     }
 
     /// A replica's refusal.
@@ -317,6 +325,8 @@ impl ReplicationState {
         self.waits.fail(&super::AppendError::Stopped(reason.clone()), context);
         self.log.abandon();
         self.divergence = None;
+        // The votes of an election under way may still come: they elect nobody here.
+        self.election.withdraw();
         self.indexed_role(reason, context);
     }
 
@@ -368,7 +378,7 @@ impl ReplicationState {
 
     /// A deadline of the space has come.
     pub(super) fn tick(&mut self, context: &mut Context<'_>) {
-        self.waits.expire(&self.log, self.commit, context);
+        self.waits.expire(&self.log, self.readable(ReadUntil::Commit), context);
         match &mut self.part {
             Part::Primary(primary) => {
                 primary.tick(&self.log, self.commit, context);

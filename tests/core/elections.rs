@@ -2,7 +2,7 @@
 
 use ::core::time::Duration;
 
-use engraft::core::{Ack, Notice, Outcome, Role};
+use engraft::core::{Ack, Event, Notice, Outcome, Role, StorageError, StorageErrorKind, StorageOperation};
 use engraft::types::message::{Message, Verdict, VoteAsk, VoteRequest, VoteRound};
 use engraft::types::{Epoch, NodeId, Sequence, Time};
 
@@ -340,4 +340,27 @@ fn gated_primary_takes_appends_once_its_engine_is_ready() {
         assert_eq!(rig.status(N1).role, role);
     }
     assert_eq!(rig.status(N1).commit, Sequence(1), "the epoch's first entry does not wait for the engine");
+}
+
+#[test]
+fn candidate_whose_disk_fails_is_elected_by_no_late_vote() {
+    let mut rig = electing(3);
+    rig.kill(N1);
+    for voter in [N2, N3] {
+        rig.nodes.get_mut(&voter).expect("runs").disk_stalls = true;
+    }
+    let stands = |rig: &Rig| [N2, N3].into_iter().find(|&node| rig.status(node).role == Role::Candidate);
+    while stands(&rig).is_none() {
+        rig.run(10 * MS);
+    }
+    let candidate = stands(&rig).expect("one stands");
+    // Its own promise is saved, so it has asked; the vote waits for the other's disk.
+    rig.nodes.get_mut(&candidate).expect("runs").disk_stalls = false;
+    rig.settle();
+    let error = StorageError { kind: StorageErrorKind::Io, detail: "promises.log: fsync".into() };
+    rig.event(candidate, Event::StorageFailed { space: space(), operation: StorageOperation::SaveVote, error });
+    assert_eq!(rig.status(candidate).role, Role::Stopped);
+    [N2, N3].iter().for_each(|voter| rig.nodes.get_mut(voter).expect("runs").disk_stalls = false);
+    rig.run(100 * MS);
+    assert_eq!(rig.status(candidate).role, Role::Stopped, "{:?}", rig.notices(candidate));
 }

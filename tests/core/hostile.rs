@@ -3,7 +3,7 @@
 use ::core::time::Duration;
 
 use engraft::core::{
-    Ack, AppendError, Command, Event, Outcome, Role, StorageError, StorageErrorKind, StorageOperation,
+    Ack, AppendError, Command, Event, Notice, Outcome, Role, StorageError, StorageErrorKind, StorageOperation,
 };
 use engraft::types::message::{CloseReason, Message, Refusal, RefusalReason};
 use engraft::types::{EpochHistory, LinkId, NodeId, Position, Sequence, Time};

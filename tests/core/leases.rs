@@ -2,12 +2,13 @@
 
 use ::core::time::Duration;
 
-use engraft::core::{Ack, Outcome, Role};
+use engraft::core::{Ack, Event, Outcome, Role, StorageError, StorageErrorKind, StorageOperation};
 use engraft::types::message::{CloseReason, Message};
 use engraft::types::{Epoch, Sequence};
 
 use super::elections::electing;
 use super::rig::{N1, N2, N3, space};
+use super::safety::batch;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -103,4 +104,19 @@ fn old_ack_that_comes_while_the_lease_is_lost_restores_nothing_and_lets_time_pas
     rig.cut.clear();
     rig.run(2_000 * MS);
     assert_eq!(rig.nodes.keys().filter(|&&node| rig.status(node).role == Role::Primary).count(), 1);
+}
+
+#[test]
+fn batch_that_comes_after_its_primary_stopped_keeps_nobody_waiting() {
+    let mut rig = electing(3);
+    rig.run(500 * MS);
+    let (epoch, end) = (rig.status(N1).epoch, rig.nodes[&N1].log.last().expect("the start entry").position());
+    let error = StorageError { kind: StorageErrorKind::Full, detail: "no space left".into() };
+    rig.event(N1, Event::StorageFailed { space: space(), operation: StorageOperation::SaveVote, error });
+    rig.settle();
+    // The replicas were told so; the link and its heartbeats live on, and a late frame attaches them once more.
+    for replica in [N2, N3] {
+        rig.inject(replica, N1, &batch(epoch, end, None));
+    }
+    rig.until_replaced(N1);
 }

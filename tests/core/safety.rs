@@ -10,7 +10,7 @@ use engraft::types::{Control, Entry, Epoch, Position, ReadId, Sequence, Time, Wa
 use super::rig::{N1, N2, N3, Rig, space};
 
 /// A batch as n1 would send it, in this epoch, of one entry or none.
-fn batch(epoch: Epoch, previous: Position, entry: Option<Entry>) -> Message {
+pub(super) fn batch(epoch: Epoch, previous: Position, entry: Option<Entry>) -> Message {
     let header =
         ReplicationBatchHeader { space: space(), epoch, previous, commit: Sequence::ZERO, sent: Time(1_000_000) };
     Message::Batch(ReplicationBatch { header, entries: entry.into_iter().collect() })

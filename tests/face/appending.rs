@@ -9,7 +9,7 @@ use engraft::{
 };
 
 use super::trio::{
-    N1, N2, N3, PATIENCE, Trio, alone, first_payloads, linked, orders, payloads, primary, run, space, until, within,
+    N1, N2, N3, PATIENCE, Trio, alone, first_payloads, linked, orders, payloads, run, space, until, within,
 };
 use crate::test_disk::TestDisk;
 

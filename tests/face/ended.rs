@@ -101,8 +101,8 @@ fn a_disk_that_hangs_holds_up_a_shutdown_no_longer_than_configured_and_is_named(
 fn more_waits_than_may_be_under_way_are_overloaded() {
     run(async {
         let trio = Trio::new();
-        let first = trio.start(1).await;
         // Nobody else is there, so nothing is committed.
+        let first = trio.start_left_alone().await;
         let token = space(&first).append("alone").await.expect("its own disk suffices").token();
         let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
         for _ in 0..65_537 {

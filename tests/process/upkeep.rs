@@ -64,7 +64,9 @@ impl Proxy {
 fn a_link_is_one_connection_however_many_batches_it_carries() {
     let mut trio = Trio::prepare();
     // A link is silent for so long on no machine, however slow: one that is would be dialled again.
-    trio.configure("[replication]\nelection_timeout_min = \"10s\"\n");
+    trio.configure(
+        "[replication]\nelection_timeout_min = \"10s\"\nelection_timeout_max = \"20s\"\nalone_after = \"20s\"\n",
+    );
     let proxies = [(1, 2), (2, 1)].map(|(from, to)| {
         let proxy = Proxy::start(trio.listen(to));
         trio.dial(from, to, proxy.address);

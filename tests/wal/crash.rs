@@ -29,6 +29,8 @@ struct Promise {
     may_end_at: Option<usize>,
     /// Saved and cut: in a salvage file each, whatever happens.
     salvaged: Vec<Vec<Entry>>,
+    /// How many entries were retired, and how many may be.
+    retired: (usize, usize),
     promise: Epoch,
     promise_asked: Epoch,
 }
@@ -134,6 +136,7 @@ fn history(mode: FsyncMode) -> Script {
         written: Vec::new(),
         may_end_at: None,
         salvaged: Vec::new(),
+        retired: (0, 0),
         promise: Epoch::ZERO,
         promise_asked: Epoch::ZERO,
     };

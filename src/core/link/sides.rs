@@ -1,5 +1,7 @@
 //! Which messages travel on which side of a link.
 
+use alloc::string::String;
+
 use crate::types::LinkId;
 use crate::types::message::{CloseReason, Message};
 
