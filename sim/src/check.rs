@@ -3,11 +3,11 @@
 //! Architecture Invariant: no check believes what a core says of itself.
 //! What a node has is what the bytes on its disk say; what it says to others is judged against them.
 
-mod answers;
 mod claims;
 mod invariant;
 mod log;
 mod opening;
+mod told;
 mod truncation;
 mod universe;
 mod watch;
@@ -37,6 +37,8 @@ pub(crate) struct Checks {
     changes: Vec<DiskChange>,
     /// Whether no two clocks differ by more than a lease allows for.
     clocks_hold: bool,
+    /// Batches and bytes that may be under way to a replica.
+    window: (u64, u64),
 }
 
 /// What is known of one space from the outside.
@@ -54,6 +56,7 @@ pub(crate) struct SpaceChecks {
     /// By node.
     pub(crate) logs: Vec<DiskLog>,
     views: Vec<claims::View>,
+    watched: watch::Watched,
     /// The highest sequence that was answered to any client in a way that no election takes back.
     pub(crate) answered_max: Sequence,
 }
@@ -63,6 +66,8 @@ impl Checks {
         let cluster = scenario.cluster();
         let nodes = usize::from(scenario.nodes);
         let spaces = scenario.spaces.iter().map(|plan| SpaceChecks::new(plan, cluster, nodes)).collect();
+        let config = scenario.replication_config(NodeId(0), engraft::types::Incarnation([0; 16]));
+        let window = (u64::from(config.window_batches), config.window_bytes);
         Self {
             spaces,
             violation: None,
@@ -70,6 +75,7 @@ impl Checks {
             now: Time::ZERO,
             changes: Vec::new(),
             clocks_hold: scenario.clocks_hold(),
+            window,
         }
     }
 
@@ -90,8 +96,8 @@ impl Checks {
         space: Option<SpaceIndex>,
         what: impl FnOnce() -> String,
     ) {
-        let judged = !invariant.needs_a_sound_primary()
-            || space.and_then(|space| self.spaces.get(space)).is_none_or(SpaceChecks::primary_is_sound);
+        let judged = !invariant.needs_sound_disks()
+            || space.and_then(|space| self.spaces.get(space)).is_none_or(SpaceChecks::is_sound);
         if self.violation.is_none() && judged {
             self.violation = Some(Violation {
                 invariant,
@@ -225,6 +231,24 @@ impl SpaceChecks {
     /// The same as [`Self::leader`]; who is preferred where there is none.
     pub(crate) fn primary(&self) -> NodeIndex {
         self.leader().unwrap_or(self.home)
+    }
+
+    /// Whether the disks that decide still are what they acknowledged: that of the primary, and those of all voters
+    /// where any of them can become it. Where they are not, no rule that two nodes keep together can hold before nodes
+    /// wait that may have forgotten: what each node keeps by itself is judged all the same.
+    pub(crate) fn is_sound(&self) -> bool {
+        let sound = |node: &NodeIndex| {
+            let damage = self.logs[*node].damage;
+            !damage.anything && !damage.forgot
+        };
+        if self.elects { self.voters.iter().all(sound) } else { sound(&self.home) }
+    }
+
+    /// What a crash leaves of a node's log at least: its end, and the end before the last sync.
+    pub(crate) fn left(&self, node: NodeIndex, power: bool) -> (Sequence, Sequence) {
+        let log = &self.logs[node];
+        let end = if power { log.durable_end() } else { self.durable(node) };
+        (end, log.durable_before)
     }
 
     pub(crate) const fn majority(&self) -> usize {

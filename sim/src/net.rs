@@ -3,11 +3,12 @@
 use alloc::collections::VecDeque;
 
 use bytes::Bytes;
-use engraft::types::{LinkId, Sequence, SpaceId, Time};
+use engraft::types::{LinkId, Time};
 
 use crate::draws::{draw, draw_below, purpose};
 use crate::queue::{NodeIndex, Way};
 use crate::scenario::{FaultKind, NetworkPlan};
+use crate::world::tampered::Orders;
 
 /// So many deliveries after an epoch began a frame of the one before comes again: by then its batches have arrived.
 const RECALL_AFTER: u64 = 12;
@@ -117,7 +118,7 @@ pub(crate) struct Kept {
     /// The delivery behind which it comes again.
     pub(crate) due: u64,
     /// Up to where its first time made the receiver write.
-    pub(crate) ordered: Vec<(SpaceId, Sequence)>,
+    pub(crate) ordered: Orders,
 }
 
 /// What became of the frames that were sent together.

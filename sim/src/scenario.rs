@@ -371,6 +371,12 @@ impl Scenario {
             && !self.faults.iter().any(|fault| fault.kind == FaultKind::ClockJump)
     }
 
+    /// The largest payload that an append may have.
+    #[must_use]
+    pub fn largest_payload(&self) -> u64 {
+        self.knobs.entry_bytes_max.unwrap_or(LARGEST_PAYLOAD)
+    }
+
     /// When the last phase ends at the latest.
     #[must_use]
     pub fn end(&self) -> Time {

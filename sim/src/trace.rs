@@ -77,7 +77,7 @@ pub enum EventKind {
     SpaceOpenFailed,
     WalAppended,
     WalRead,
-    VoteSaved,
+    VotesSaved,
     StorageFailed,
     BytesReceived,
     LinkUp,
@@ -87,6 +87,8 @@ pub enum EventKind {
     Append,
     Command,
     Applied,
+    SalvageSaved,
+    WalTruncated,
 }
 
 /// One of the last events of a run whose trace was not asked for.
@@ -110,8 +112,9 @@ impl fmt::Display for Recent {
             EventKind::SpaceOpened | EventKind::WalAppended | EventKind::Applied => write!(formatter, " #{number}"),
             EventKind::WalRead => write!(formatter, " {number} entries"),
             EventKind::BytesReceived | EventKind::LinkDrained => write!(formatter, " {number} bytes"),
-            EventKind::VoteSaved => write!(formatter, " {}", Epoch(*number)),
+            EventKind::VotesSaved => write!(formatter, " {}", Epoch(*number)),
             EventKind::Append => write!(formatter, " request {number}"),
+            EventKind::SalvageSaved | EventKind::WalTruncated => write!(formatter, " write {number}"),
             EventKind::SpaceOpenFailed
             | EventKind::StorageFailed
             | EventKind::LinkUp

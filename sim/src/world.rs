@@ -4,13 +4,15 @@ mod answers;
 mod clients;
 mod engines;
 mod faults;
+mod files;
 mod links;
 mod nodes;
 mod orders;
 mod own_checks;
 mod phases;
 mod planted;
-mod tampered;
+mod probes;
+pub(crate) mod tampered;
 
 use tampered::Delivery;
 
@@ -338,21 +340,21 @@ fn waiting_bytes_max(scenario: &Scenario, own: &Own) -> u64 {
 /// Which kind of event it is, and the number that says most about it.
 fn glance(event: &Event) -> (EventKind, u64) {
     match event {
-        Event::SpaceOpened(opened) => 1 << 40 | opened.end.sequence.0,
-        Event::SpaceOpenFailed { .. } => 2 << 40,
-        Event::WalAppended { sequence, .. } => 3 << 40 | sequence.0,
-        Event::WalRead { entries, .. } => 4 << 40 | entries.len() as u64,
-        Event::VotesSaved { votes } => votes.iter().fold(5 << 40, |mark, vote| mark ^ vote.epoch.0),
-        Event::SalvageSaved { write, .. } => 15 << 40 | write.0,
-        Event::WalTruncated { write, .. } => 16 << 40 | write.0,
-        Event::StorageFailed { .. } => 6 << 40,
-        Event::BytesReceived { bytes, .. } => 7 << 40 | bytes.len() as u64,
-        Event::LinkUp { .. } => 8 << 40,
-        Event::LinkDrained { bytes, .. } => 9 << 40 | bytes,
-        Event::LinkDown { .. } => 10 << 40,
-        Event::TimerFired => 11 << 40,
-        Event::Append(append) => 12 << 40 | append.request.0,
-        Event::Command(_) => 13 << 40,
-        Event::Applied { sequence, .. } => 14 << 40 | sequence.0,
+        Event::SpaceOpened(opened) => (EventKind::SpaceOpened, opened.end.sequence.0),
+        Event::SpaceOpenFailed { .. } => (EventKind::SpaceOpenFailed, 0),
+        Event::WalAppended { sequence, .. } => (EventKind::WalAppended, sequence.0),
+        Event::WalRead { entries, .. } => (EventKind::WalRead, entries.len() as u64),
+        Event::VotesSaved { votes } => (EventKind::VotesSaved, votes.iter().fold(0, |mark, vote| mark ^ vote.epoch.0)),
+        Event::SalvageSaved { write, .. } => (EventKind::SalvageSaved, write.0),
+        Event::WalTruncated { write, .. } => (EventKind::WalTruncated, write.0),
+        Event::StorageFailed { .. } => (EventKind::StorageFailed, 0),
+        Event::BytesReceived { bytes, .. } => (EventKind::BytesReceived, bytes.len() as u64),
+        Event::LinkUp { .. } => (EventKind::LinkUp, 0),
+        Event::LinkDrained { bytes, .. } => (EventKind::LinkDrained, *bytes),
+        Event::LinkDown { .. } => (EventKind::LinkDown, 0),
+        Event::TimerFired => (EventKind::TimerFired, 0),
+        Event::Append(append) => (EventKind::Append, append.request.0),
+        Event::Command(_) => (EventKind::Command, 0),
+        Event::Applied { sequence, .. } => (EventKind::Applied, sequence.0),
     }
 }

@@ -116,6 +116,9 @@ impl Checks {
             Message::Batch(batch) => self.batch_sent(node, batch),
             Message::Ack(ack) => self.ack_sent(node, ack),
             Message::Refusal(refusal) => {
+                if let Some(space) = self.space(refusal.space) {
+                    self.refusal_leaves(node, space);
+                }
                 if let (RefusalReason::Stale { promised }, Some(space)) = (&refusal.reason, self.space(refusal.space)) {
                     self.exposes(node, space, *promised);
                 }
@@ -252,10 +255,11 @@ impl Checks {
         self.require(agrees, Invariant::S7, node, space, || {
             format!("commits {commit} past a prefix that is not the committed one")
         });
+        let by = record.epoch;
         let at = &mut self.spaces[space];
         for sequence in at.universe.committed().0 + 1..=commit.0 {
             let Some(record) = at.logs[node].record(Sequence(sequence)) else { break };
-            at.universe.commit(record.epoch, record.chain);
+            at.universe.commit(record.epoch, record.chain, by);
         }
     }
 
@@ -279,7 +283,7 @@ impl Checks {
             }
         }
         let before = at.views[node].earlier.contains(&epoch);
-        let complete = at.universe.committed_end().is_none_or(|(sequence, epoch, chain)| {
+        let complete = at.universe.committed_before(epoch).is_none_or(|(sequence, epoch, chain)| {
             at.logs[node].record(sequence).is_some_and(|own| own.epoch == epoch && own.chain == chain)
         });
         let lying = at.logs[node].damage.anything;
@@ -290,6 +294,14 @@ impl Checks {
         self.require(complete || lying, Invariant::S6, node, space, || {
             format!("is primary of {epoch} without every committed entry")
         });
+    }
+
+    /// A node is told that a promise is durable.
+    pub(crate) fn promise_saved(&mut self, node: NodeIndex, id: SpaceId, promise: Epoch) {
+        if let Some(space) = self.space(id) {
+            let view = &mut self.spaces[space].views[node];
+            view.saved = view.saved.max(promise);
+        }
     }
 
     /// A node is told that its storage failed.

@@ -67,19 +67,22 @@ invariants! {
 }
 
 impl Invariant {
-    /// Whether it is about what several nodes agree on, which one primary decides while there are no elections.
-    pub(crate) const fn needs_a_sound_primary(self) -> bool {
+    /// Whether it is about what several nodes agree on: the disks of those that can be primary decide it.
+    pub(crate) const fn needs_sound_disks(self) -> bool {
         match self {
             Self::S3 | Self::S4 | Self::S6 | Self::S7 | Self::S8 | Self::S10 | Self::S15 | Self::S28 => true,
             Self::S1
             | Self::S2
             | Self::S5
+            | Self::S9
+            | Self::S13
             | Self::S18
             | Self::S19
             | Self::S20
             | Self::S23
             | Self::S24
             | Self::S26
+            | Self::L1
             | Self::L2
             | Self::L3
             | Self::L5

@@ -118,6 +118,7 @@ impl Checks {
     ) {
         let Some(space) = self.space(opened.name.id()) else { return };
         let at = &mut self.spaces[space];
+        at.views[node].saved = opened.promise;
         // A truncation that a crash interrupted is completed by recovery.
         let cut = at.views[node].cut.take().unwrap_or(Sequence(u64::MAX));
         let (durable, durable_before) = (durable.min(cut), durable_before.min(cut));

@@ -1,4 +1,4 @@
-//! What clients are told, judged against the bytes on the disks.
+//! What clients are told, judged against the bytes on the disks and what voters have promised.
 
 use engraft::core::{Ack, Outcome, TokenState};
 use engraft::types::{Entry, Sequence, Token};
@@ -13,18 +13,22 @@ impl Checks {
         let space = operation.space;
         match outcome {
             Outcome::Appended { token } => {
-                self.token_tells_the_truth(node, operation, *token);
                 let level = operation.level;
+                self.token_tells_the_truth(node, operation, *token, level != Ack::Local);
                 self.level_holds(node, space, level, *token);
                 let at = &mut self.spaces[space];
-                at.answered_max = at.answered_max.max(token.sequence);
+                if !at.elects || level != Ack::Local {
+                    at.answered_max = at.answered_max.max(token.sequence);
+                }
             }
             Outcome::Unknown { token, acked_by } => {
-                self.token_tells_the_truth(node, operation, *token);
+                self.token_tells_the_truth(node, operation, *token, false);
                 for holder in acked_by {
                     let at = &self.spaces[space];
                     let holder = node_index(*holder);
-                    let holds = at.durable(holder) >= token.sequence || at.logs[holder].damage != Damage::default();
+                    // What it had it may have truncated since.
+                    let had = at.durable(holder).max(at.views[holder].acked) >= token.sequence;
+                    let holds = had || at.logs[holder].damage != Damage::default();
                     self.require(holds, Invariant::S15, node, space, || {
                         format!("says that {} has {} durable", node_id(holder), token.sequence)
                     });
@@ -37,19 +41,23 @@ impl Checks {
                 });
             }
             Outcome::Resolved { token, state } => self.resolved(node, operation, *token, *state),
+            Outcome::Standing { .. } => {}
             Outcome::Entries { entries, commit } => self.read_is_committed(node, operation, entries, *commit),
         }
     }
 
-    fn token_tells_the_truth(&mut self, node: NodeIndex, operation: &Operation, token: Token) {
+    fn token_tells_the_truth(&mut self, node: NodeIndex, operation: &Operation, token: Token, by_majority: bool) {
         let space = operation.space;
         let written = self.operations.find(operation.stamp);
         let truth = written.is_none_or(|written| written == token);
         self.require(truth, Invariant::S15, node, space, || {
             format!("answers {} for what stands at {:?}", token.sequence, written.map(|token| token.sequence))
         });
+        // A primary that does not know that it was replaced goes on below what the next one answered: it says of nothing
+        // there that a majority has it.
+        let replaced = self.spaces[space].elects && !by_majority;
         let floor = operation.floor;
-        self.require(token.sequence > floor, Invariant::S15, node, space, || {
+        self.require(token.sequence > floor || replaced, Invariant::S15, node, space, || {
             format!("answers {} for an append that was asked for after {floor} was answered", token.sequence)
         });
     }
@@ -73,10 +81,23 @@ impl Checks {
         self.require(holders >= needed || level == Ack::Local, Invariant::S6, node, space, || {
             format!("answers {sequence} at {level}, and {holders} of {voters} voters have it durable")
         });
+        self.answers_in_time(node, space, level, token);
+    }
+
+    /// Nobody answers for an epoch that is over.
+    fn answers_in_time(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
+        let at = &self.spaces[space];
+        let above = |voter: &&NodeIndex| at.views[**voter].exposed > token.epoch;
+        let (own, promised) = (above(&&node), at.voters.iter().filter(above).count());
+        let over = self.clocks_hold && level != Ack::Local && promised >= at.majority();
+        self.require(!own, Invariant::S9, node, space, || format!("answers {} and promised above it", token.sequence));
+        self.require(!over, Invariant::S9, node, space, || {
+            format!("answers {} at {level}, and {promised} voters promised above {}", token.sequence, token.epoch)
+        });
     }
 
     /// What a node says of a token is what the bytes say: committed is durable on a majority and in this node's log, lost
-    /// is where another entry was committed.
+    /// is where another entry was committed, or where the log ends in a later epoch before it: epochs never go back.
     fn resolved(&mut self, node: NodeIndex, operation: &Operation, token: Token, state: TokenState) {
         let space = operation.space;
         let Wants::WaitFor { token: asked, .. } = operation.wants else { return };
@@ -85,7 +106,11 @@ impl Checks {
         let own = at.logs[node].record(token.sequence).map(|record| record.epoch);
         let (holds, words) = match state {
             TokenState::Committed => (token.sequence <= committed && own == Some(token.epoch), "committed"),
-            TokenState::Lost => (token.sequence <= committed && own != Some(token.epoch), "lost"),
+            TokenState::Lost if token.sequence <= committed => (own != Some(token.epoch), "lost"),
+            TokenState::Lost => {
+                let end = at.universe.committed_end();
+                (end.is_some_and(|(_, epoch, _)| epoch > token.epoch), "lost")
+            }
             TokenState::Pending => (true, "pending"),
         };
         self.require(holds && token == asked, Invariant::S15, node, space, || {

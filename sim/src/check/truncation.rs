@@ -19,7 +19,13 @@ impl Checks {
         let Some(dropped) = dropped else { return };
         let at = &self.spaces[space];
         let damage = at.logs[node].damage;
-        let Some(durable_last) = dropped.durable_last else { return };
+        let Some(durable_last) = dropped.durable_last else {
+            // A weak mode had acknowledged it all the same; only what an election decided against may go.
+            let decided =
+                at.elects && at.universe.committed_at(dropped.first).is_none_or(|(epoch, _)| epoch != dropped.epoch);
+            self.spaces[space].logs[node].damage.forgot |= self.spaces[space].is_weak() && !decided;
+            return;
+        };
         if damage.anything || damage.rotten.is_some_and(|rotten| rotten <= durable_last) {
             return;
         }

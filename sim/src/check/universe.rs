@@ -13,8 +13,8 @@ pub(crate) struct Universe {
     first: Vec<Option<Known>>,
     /// Others of the same sequence.
     others: BTreeMap<(Sequence, Epoch), Known>,
-    /// By sequence less one: epoch and chain of what is committed.
-    committed: Vec<(Epoch, u32)>,
+    /// By sequence less one: epoch and chain of what is committed, and the epoch by which it is.
+    committed: Vec<(Epoch, u32, Epoch)>,
 }
 
 /// What two nodes must agree on.
@@ -65,17 +65,24 @@ impl Universe {
 
     /// The last entry known to be committed: sequence, epoch, chain.
     pub(crate) fn committed_end(&self) -> Option<(Sequence, Epoch, u32)> {
-        self.committed.last().map(|(epoch, chain)| (self.committed(), *epoch, *chain))
+        self.committed.last().map(|(epoch, chain, _)| (self.committed(), *epoch, *chain))
+    }
+
+    /// The last entry that was committed before an epoch: sequence, epoch, chain. A primary of that epoch need not have
+    /// what a later one committed, and commits nothing any more once there is such.
+    pub(crate) fn committed_before(&self, epoch: Epoch) -> Option<(Sequence, Epoch, u32)> {
+        let last = self.committed.iter().rposition(|(.., by)| *by < epoch)?;
+        self.committed.get(last).map(|(epoch, chain, _)| (Sequence(last as u64 + 1), *epoch, *chain))
     }
 
     /// Epoch and chain of the committed entry of that sequence.
     pub(crate) fn committed_at(&self, sequence: Sequence) -> Option<(Epoch, u32)> {
-        self.committed.get(index(sequence)).copied()
+        self.committed.get(index(sequence)).map(|(epoch, chain, _)| (*epoch, *chain))
     }
 
-    /// The next entry is committed.
-    pub(crate) fn commit(&mut self, epoch: Epoch, chain: u32) {
-        self.committed.push((epoch, chain));
+    /// The next entry is committed, by one of the epoch `by`.
+    pub(crate) fn commit(&mut self, epoch: Epoch, chain: u32, by: Epoch) {
+        self.committed.push((epoch, chain, by));
     }
 }
 

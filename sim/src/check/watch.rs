@@ -47,8 +47,10 @@ pub(super) struct Watched {
     flights: Vec<Flight>,
     /// By node: its status, as its primary told it last.
     statuses: Vec<Option<ReplicaStatus>>,
-    /// When the primary's process began, and when which entries became durable, on its own clock.
-    began: Time,
+    /// By node: when its process began, on its own clock.
+    began: Vec<Time>,
+    /// The epoch that was opened last, and when which entries became durable at its owner since, on its own clock.
+    epoch: Option<Epoch>,
     durable: VecDeque<(Sequence, Time)>,
     /// Breakers that are open: on which node, of whom, since when on its clock and in the world.
     breakers: Vec<(NodeIndex, NodeId, Time, Time)>,
@@ -62,8 +64,20 @@ impl Watched {
         Self {
             flights: (0..nodes).map(|_| Flight::default()).collect(),
             statuses: vec![None; nodes],
+            began: vec![Time::ZERO; nodes],
             ..Self::default()
         }
+    }
+
+    fn primary(&self) -> Option<NodeIndex> {
+        self.epoch.map(|epoch| node_index(epoch.owner()))
+    }
+
+    /// Another epoch begins: what was said of replicas before is over, and their lag counts from here on.
+    fn opens(&mut self, epoch: Option<Epoch>) {
+        let nodes = self.statuses.len();
+        let (began, breakers) = (core::mem::take(&mut self.began), core::mem::take(&mut self.breakers));
+        *self = Self { began, breakers, epoch, ..Self::new(nodes) };
     }
 }
 
@@ -96,17 +110,20 @@ impl Checks {
         flight.settle();
     }
 
+    /// A replica refuses: its primary begins anew from where it stands, whatever is still being written there.
+    pub(super) fn refusal_leaves(&mut self, node: NodeIndex, space: SpaceIndex) {
+        if let Some(flight) = self.spaces[space].watched.flights.get_mut(node) {
+            *flight = Flight { acked: flight.acked, ..Flight::default() };
+        }
+    }
+
     /// A node's process begins, on its own clock at `local`.
     pub(crate) fn watch_begins(&mut self, node: NodeIndex, local: Time) {
         for space in self.spaces.iter_mut() {
             space.watched.breakers.retain(|(on, ..)| *on != node);
-            if space.primary == node {
-                let nodes = space.logs.len();
-                space.watched = Watched {
-                    began: local,
-                    breakers: core::mem::take(&mut space.watched.breakers),
-                    ..Watched::new(nodes)
-                };
+            space.watched.began[node] = local;
+            if space.watched.primary() == Some(node) {
+                space.watched.opens(None);
             }
         }
     }
@@ -115,7 +132,7 @@ impl Checks {
     pub(crate) fn primary_durable(&mut self, node: NodeIndex, id: SpaceId, sequence: Sequence, local: Time) {
         let Some(space) = self.space(id) else { return };
         let at = &mut self.spaces[space];
-        if at.primary == node {
+        if at.watched.primary() == Some(node) {
             at.watched.durable.push_back((sequence, local));
             if at.watched.durable.len() > DURABLE_MAX {
                 at.watched.durable.pop_front();
@@ -131,7 +148,11 @@ impl Checks {
             }
             Notice::ReplicaStatusChanged { space, replica, to, .. } => {
                 let Some(space) = self.space(*space) else { return };
-                if let Some(place) = self.spaces[space].watched.statuses.get_mut(node_index(*replica)) {
+                let watched = &mut self.spaces[space].watched;
+                // One that is primary no longer may still say something of the others.
+                if watched.primary() == Some(node)
+                    && let Some(place) = watched.statuses.get_mut(node_index(*replica))
+                {
                     *place = Some(*to);
                 }
             }
@@ -151,6 +172,10 @@ impl Checks {
                 let Some(space) = self.space(*space) else { return };
                 self.spaces[space].watched.breakers.retain(|(on, ..)| *on != node);
             }
+            Notice::BecamePrimary { space, epoch } => {
+                let Some(space) = self.space(*space) else { return };
+                self.spaces[space].watched.opens(Some(*epoch));
+            }
             Notice::RoleChanged { .. }
             | Notice::LagAlert { .. }
             | Notice::LinkOpened { .. }
@@ -160,7 +185,17 @@ impl Checks {
             | Notice::BreakerClosed { space: None, .. }
             | Notice::Committed { .. }
             | Notice::ReplicaDiverged { .. }
-            | Notice::ApplyFailed { .. } => {}
+            | Notice::ApplyFailed { .. }
+            | Notice::ElectionStarted { .. }
+            | Notice::Deposed { .. }
+            | Notice::LeaseHeld { .. }
+            | Notice::LeaseLost { .. }
+            | Notice::ExposureReached { .. }
+            | Notice::Salvaged { .. }
+            | Notice::SalvageFailed { .. }
+            | Notice::Truncated { .. }
+            | Notice::LossBounded { .. }
+            | Notice::LossExact { .. } => {}
         }
     }
 
@@ -168,9 +203,10 @@ impl Checks {
     fn lag_told(&mut self, node: NodeIndex, id: SpaceId, durable: Sequence, lag_us: u64, local: Time) {
         let Some(space) = self.space(id) else { return };
         let watched = &self.spaces[space].watched;
-        let oldest = local.0.saturating_sub(watched.began.0);
+        let oldest = local.0.saturating_sub(watched.began[node].0);
         let index = watched.durable.partition_point(|(sequence, _)| *sequence < durable);
-        let known = watched.durable.front().is_some_and(|(first, _)| *first <= durable);
+        let first = watched.durable.front().filter(|_| watched.primary() == Some(node));
+        let known = first.is_some_and(|(first, _)| *first <= durable);
         let newest = watched.durable.get(index).filter(|_| known).map_or(0, |(_, at)| local.0.saturating_sub(at.0));
         self.require((newest..=oldest).contains(&lag_us), Invariant::Lag, node, space, || {
             format!("says that {durable} came with a lag of {lag_us} us, where {newest} to {oldest} us can be")
@@ -199,7 +235,8 @@ impl Checks {
     /// A replica that is not Healthy in the eyes of its primary, although it has everything.
     pub(crate) fn unhealthy(&self, space: SpaceIndex) -> Option<(NodeIndex, ReplicaStatus)> {
         let at = &self.spaces[space];
-        let has_all = |voter: &&NodeIndex| at.logs[**voter].end() == at.logs[at.primary].end();
+        let primary = at.leader().filter(|leader| at.watched.primary() == Some(*leader))?;
+        let has_all = |voter: &&NodeIndex| at.logs[**voter].end() == at.logs[primary].end();
         at.voters.iter().filter(has_all).find_map(|voter| {
             let status = at.watched.statuses.get(*voter).copied().flatten()?;
             (status != ReplicaStatus::Healthy).then_some((*voter, status))

@@ -306,10 +306,14 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
     let chaos_us = scenario.phases.chaos_us;
     let nodes = u64::from(scenario.nodes);
     let mut node = NodeId(u16::try_from(draws.within(part + 1, n, 1, nodes)).ok()?);
-    let may_lead = |space: &SpacePlan| space.primary == node || (space.elects() && space.voters.contains(&node));
-    if matches!(kind, FaultKind::Wipe | FaultKind::Misdirect) && scenario.spaces.iter().any(may_lead) {
-        // A primary that loses what it alone has is the end of its space, and nobody knows of a voter that it has
-        // forgotten what it promised.
+    let leads = |space: &SpacePlan| space.primary == node && !space.elects();
+    let may_lead = |space: &SpacePlan| space.elects() && space.voters.contains(&node);
+    if matches!(kind, FaultKind::Wipe | FaultKind::Misdirect)
+        && (scenario.spaces.iter().any(may_lead)
+            || (scenario.spaces.iter().any(leads) && draws.below(part + 9, n, 4) > 0))
+    {
+        // A primary that loses what it alone has is the end of its space: few of them do, since less is judged from
+        // there on. Where there are elections nobody knows of a voter that it has forgotten what it promised.
         return None;
     }
     if matches!(kind, FaultKind::PauseReplica | FaultKind::OpenEpoch) {

@@ -6,7 +6,7 @@ use engraft::types::{Epoch, RequestId, Sequence};
 use super::World;
 use super::clients::Then;
 use crate::check::{Invariant, node_id, node_index};
-use crate::history::OperationState;
+use crate::history::{OperationState, Wants};
 use crate::mark::Mark;
 use crate::queue::NodeIndex;
 use crate::run::{NodeRow, Report};
@@ -52,8 +52,24 @@ impl World<'_> {
             };
             self.note(client, LineKind::Client, words);
         }
+        self.came_in_time(node, operation);
         let (state, then) = self.judge(operation, outcome);
+        self.look_after(operation, outcome);
         self.resolve(operation, state, then);
+    }
+
+    /// A slow replica delays no append that does not wait for it.
+    fn came_in_time(&mut self, node: NodeIndex, operation: usize) {
+        let within = self.scenario.phases.answer_within_us;
+        let asked = &self.operations[operation];
+        let waits_for_all = asked.level == Ack::All || asked.wants != Wants::Append;
+        let took = self.now.0 - asked.asked.0;
+        if within > 0 && took > within && !waits_for_all {
+            let (level, space) = (asked.level, asked.space);
+            self.checks.violated(Invariant::L5, Some(node), Some(space), || {
+                format!("an append at {level} was answered after {took} us, and {within} us are enough without the slow ones")
+            });
+        }
     }
 
     fn judge(&mut self, operation: usize, outcome: &Outcome) -> (OperationState, Then) {
@@ -99,8 +115,11 @@ impl World<'_> {
                 Then::AskAgain
             }
             AppendError::ExposureReached { .. } => Then::AskAgain,
+            AppendError::TooLarge { .. } => {
+                self.marks.hit(Mark::AnsweredTooLarge);
+                Then::GoOn
+            }
             AppendError::UnknownSpace { .. }
-            | AppendError::TooLarge { .. }
             | AppendError::ReservedControl { .. }
             | AppendError::NotEnoughReplicas { .. }
             | AppendError::PrimaryAlive { .. } => Then::GoOn,

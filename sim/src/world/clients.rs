@@ -19,10 +19,6 @@ use crate::scenario::{Load, LoadAck, Scenario};
 /// How long a client waits at least after it was refused.
 const REFUSED_WAIT_US: u64 = 20_000;
 
-/// How long a probe waits for an answer before it asks another node, and how many may wait.
-const PROBE_PATIENCE_US: u64 = 1_500_000;
-const PROBES_MAX: u64 = 64;
-
 /// What a payload begins with that is long enough, so that it is known in a dump.
 const PAYLOAD_WORD: u64 = 0x53_494d << 40;
 /// How long a client waits for a token.
@@ -38,9 +34,9 @@ pub(super) struct Client {
     pub(super) load: Load,
     pub(super) space: SpaceIndex,
     /// Whom it asks now.
-    node: NodeIndex,
+    pub(super) node: NodeIndex,
     /// Whom it asks where that one is not the primary.
-    others: Vec<NodeIndex>,
+    pub(super) others: Vec<NodeIndex>,
     space_ack: Ack,
     /// Operations still to be asked for.
     pub(super) left: u64,
@@ -109,7 +105,7 @@ impl World<'_> {
         self.plan_burst(load);
     }
 
-    fn plan_burst(&mut self, load: usize) {
+    pub(super) fn plan_burst(&mut self, load: usize) {
         let client = &mut self.clients[load];
         if client.planned || client.left == 0 {
             return;
@@ -231,20 +227,76 @@ impl World<'_> {
         })
     }
 
-    /// The client of an operation turns to another node: to the one that was named, or to the next. Whether it does.
-    pub(super) fn look_elsewhere(&mut self, operation: usize, hint: Option<NodeIndex>) -> bool {
-        let asked = &self.operations[operation];
-        let client = &mut self.clients[asked.load];
-        let at = client.others.iter().position(|other| *other == client.node);
-        let next = client.others.get(at.map_or(0, |at| at + 1)).or(client.others.first()).copied();
-        let next = hint.filter(|hint| client.others.contains(hint)).or(next);
-        // Another answer may have turned it already.
-        if client.node == asked.node
-            && let Some(next) = next
-        {
-            client.node = next;
+    fn mark_size(&mut self, bytes: usize) {
+        let largest = self.scenario.largest_payload();
+        match bytes as u64 {
+            0 => self.marks.hit(Mark::EmptyPayload),
+            bytes if bytes == largest => self.marks.hit(Mark::LargestPayload),
+            bytes if bytes >= 64 << 10 => self.marks.hit(Mark::LargePayload),
+            _ => {}
         }
-        !client.others.is_empty()
+    }
+
+    /// What a client makes of an answer: one that follows goes on behind what it read, others may wait for their append
+    /// on any node.
+    pub(super) fn look_after(&mut self, operation: usize, outcome: &Outcome) {
+        let asked = self.operations[operation].clone();
+        match (asked.wants, outcome) {
+            (Wants::Read { .. }, Outcome::Entries { entries, commit }) if self.clients[asked.load].load.follows => {
+                let client = &mut self.clients[asked.load];
+                client.cursor = Sequence(client.cursor.0 + entries.len() as u64);
+                let behind = commit.next().above(client.cursor);
+                if behind >= FAR_BEHIND {
+                    self.marks.hit(Mark::FollowerFarBehind);
+                } else if behind == 0 && !entries.is_empty() {
+                    self.marks.hit(Mark::FollowerCaughtUp);
+                }
+            }
+            (Wants::Append, Outcome::Appended { token } | Outcome::Unknown { token, .. }) => {
+                let (seed, subject) = (self.scenario.seed, asked.load as u64);
+                let drawn = draw_below(seed, purpose::WAIT_FOR, subject, asked.number as u64, 1000);
+                if drawn < self.clients[asked.load].load.waits_permille {
+                    self.wait_for(&asked, *token);
+                }
+            }
+            (Wants::WaitFor { deadline, .. }, Outcome::Resolved { state, .. }) => {
+                let early = self.local_time(asked.node).is_some_and(|local| local < deadline);
+                if early && *state == TokenState::Pending {
+                    self.checks.violated(Invariant::S15, Some(asked.node), Some(asked.space), || {
+                        format!(
+                            "says that nothing is certain before {deadline} on its clock, up to which a client waits"
+                        )
+                    });
+                }
+                self.marks.hit(match state {
+                    TokenState::Committed => Mark::WaitedForCommit,
+                    TokenState::Lost => Mark::WaitedForLost,
+                    TokenState::Pending => Mark::WaitedInVain,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The client asks one of the voters for what became of its append; that node must then know it.
+    fn wait_for(&mut self, asked: &Operation, token: Token) {
+        let voters = &self.checks.spaces[asked.space].voters;
+        let place = draw_below(
+            self.scenario.seed,
+            purpose::WAIT_FOR,
+            asked.load as u64 | 1 << 32,
+            asked.number as u64,
+            voters.len() as u64,
+        );
+        let Some(node) = usize::try_from(place).ok().and_then(|place| voters.get(place)).copied() else { return };
+        let Some(deadline) = self.local_time(node).map(|local| local + WAIT_FOR) else { return };
+        let number = self.operations.len();
+        let wants = Wants::WaitFor { token, deadline };
+        let state = OperationState::Waiting;
+        self.operations.push(Operation { number, node, wants, state, stamp: 0, asked: self.now, ..asked.clone() });
+        self.clients[asked.load].waiting += 1;
+        // The client is told of its append first: what it asks next travels behind.
+        self.queue.push(self.now, Occurrence::Ask { operation: number });
     }
 
     /// An operation has its answer.
@@ -289,47 +341,6 @@ impl World<'_> {
                 self.resolve(operation, OperationState::Unknown, Then::GoOn);
             }
         }
-    }
-
-    /// A probe that has waited for too long asks another node beside: the one that it asked may stand still.
-    pub(super) fn nudge(&mut self, probe: usize) {
-        let last = self.operations.iter().rposition(|operation| operation.load == probe);
-        let Some(operation) = last else { return };
-        let asked = &self.operations[operation];
-        let overdue = asked.state == OperationState::Waiting && asked.asked.0 + PROBE_PATIENCE_US <= self.now.0;
-        if overdue && self.clients[probe].left == 0 && self.look_elsewhere(operation, None) {
-            self.clients[probe].left += 1;
-            self.plan_burst(probe);
-        }
-    }
-
-    /// A client that wants to see one append committed, and asks these nodes first; tells whether a live quorum makes
-    /// progress.
-    pub(super) fn probe(&mut self, space: SpaceIndex, first: &[NodeIndex]) -> usize {
-        let load = Load {
-            at_us: self.now.0,
-            space: self.checks.spaces[space].name.clone(),
-            to: None,
-            entries: 1,
-            burst: 1,
-            every_us: 20_000,
-            in_flight: PROBES_MAX,
-            bytes_min: 16,
-            bytes_max: 16,
-            ack: LoadAck::Quorum,
-            // Whoever is cut off says nothing else for all that time.
-            timeout_us: Some(if self.checks.spaces[space].elects { 1_000_000 } else { 4_000_000 }),
-            reads_permille: 0,
-            waits_permille: 0,
-            follows: false,
-        };
-        let index = self.clients.len();
-        let mut client = Client::new(&load, self.scenario);
-        client.others.sort_by_key(|other| !first.contains(other));
-        client.node = client.others.first().copied().unwrap_or(client.node);
-        self.clients.push(client);
-        self.queue.push(self.now, Occurrence::Burst { load: index });
-        index
     }
 }
 

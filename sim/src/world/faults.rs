@@ -120,7 +120,7 @@ impl World<'_> {
     }
 
     fn misdirect(&mut self, node: NodeIndex) {
-        if self.checks.spaces.iter().any(|space| space.primary == node) {
+        if self.checks.spaces.iter().any(|space| space.primary() == node) {
             self.marks.hit(Mark::PrimaryMisdirected);
         }
         self.nodes[node].disk.misdirect_next_write();
@@ -356,16 +356,18 @@ impl World<'_> {
     pub(super) fn is_lost(&self, node: NodeIndex, space: SpaceIndex) -> bool {
         let at = &self.checks.spaces[space];
         let damage = at.logs[node].damage;
-        // A replica gets again what it forgot; a primary has nobody to get it from.
-        let forgot = damage.forgot && node == at.primary;
+        // A replica gets again what it forgot; a primary has nobody to get it from, and who may become it has forgotten
+        // what it acknowledged.
+        let forgot = damage.forgot && (at.elects || node == at.home);
         self.nodes[node].wiped || damage.anything || damage.rotten.is_some() || forgot
     }
 
-    /// Whether a space can go on: a majority is sound, and its primary where no other can be it.
+    /// Whether a space can go on: a majority is sound, and its primary where no other can be it. Where any voter can,
+    /// none may have forgotten what was committed.
     pub(super) fn is_live(&self, space: SpaceIndex) -> bool {
         let at = &self.checks.spaces[space];
         let sound = at.voters.iter().filter(|voter| !self.is_lost(**voter, space)).count();
-        (at.elects || !self.is_lost(at.home, space)) && sound >= at.majority()
+        (if at.elects { at.is_sound() } else { !self.is_lost(at.home, space) }) && sound >= at.majority()
     }
 
     pub(super) fn note_phase(&mut self, words: String) {

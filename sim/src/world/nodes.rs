@@ -240,7 +240,7 @@ impl World<'_> {
             // Promises need not be told with the entries of the same step: nothing may count on it.
             let at = &mut self.nodes[node];
             if self.scenario.disk.promises_late
-                && matches!(event, Event::VoteSaved { .. })
+                && matches!(event, Event::VotesSaved { .. })
                 && draw_below(self.scenario.seed, purpose::VOTE_TOLD, node as u64, at.steps, 2) == 0
             {
                 at.untold_votes.push(event);
@@ -273,7 +273,7 @@ impl World<'_> {
     /// The process dies at once; with `power` the machine goes too.
     pub(super) fn die(&mut self, node: NodeIndex, power: bool) {
         let primary = self.checks.spaces.iter().any(|space| space.primary() == node);
-        let Some(process) = self.end_process(node) else { return };
+        let Some(process) = self.end_process(node, power) else { return };
         match process.step {
             Some(StorageStep::Sync) => self.marks.hit(Mark::CrashBetweenWriteAndSync),
             Some(StorageStep::Complete) => self.marks.hit(Mark::CrashBetweenSyncAndCompletion),
@@ -349,8 +349,9 @@ impl World<'_> {
 
     /// The node loses everything and will come back as new.
     pub(super) fn wipe(&mut self, node: NodeIndex) {
+        let primary = self.checks.spaces.iter().any(|space| space.primary() == node);
         self.die(node, true);
-        if self.checks.spaces.iter().any(|space| space.primary == node) {
+        if primary {
             self.marks.hit(Mark::PrimaryWiped);
         }
         let at = &mut self.nodes[node];

@@ -29,7 +29,7 @@ impl World<'_> {
     fn carry_out_one(&mut self, node: NodeIndex, action: Action) {
         self.judge_tampered(node, &action);
         match action {
-            Action::Send { message, .. } => self.send(node, message),
+            Action::Send { link, message } => self.send(node, link, message),
             Action::WalAppend { .. }
             | Action::WalRead { .. }
             | Action::SaveVote { .. }
@@ -95,7 +95,12 @@ impl World<'_> {
             | Message::Ack(_)
             | Message::Refusal(_)
             | Message::Heartbeat(_)
-            | Message::Echo(_) => {}
+            | Message::Echo(_)
+            | Message::VoteRequest(_)
+            | Message::VoteAnswer(_)
+            | Message::Probe(_)
+            | Message::ProbeEcho(_)
+            | Message::Detach(_) => {}
         }
         let end = self.net.links[link as usize].ends[way.other().index()];
         let Some(process) = &mut self.nodes[node].process else { return };
@@ -152,12 +157,7 @@ impl World<'_> {
                 }
                 LineKind::Milestone
             }
-            Notice::LagAlert { critical, .. } => {
-                if *critical {
-                    self.marks.hit(Mark::LagCritical);
-                }
-                LineKind::Milestone
-            }
+            Notice::LagAlert { critical: true, .. } => self.milestone(Mark::LagCritical),
             Notice::LinkOpened { .. } => LineKind::Link,
             Notice::LinkClosed { reason, .. } => {
                 if matches!(reason, CloseReason::OtherIncarnation { .. }) {
@@ -165,7 +165,10 @@ impl World<'_> {
                 }
                 LineKind::Link
             }
-            Notice::BreakerOpened { .. } => self.milestone(Mark::BreakerOpened),
+            Notice::BreakerOpened { .. } => {
+                self.nodes[node].timer_is_dead |= self.bugs.timer_dies_with_breaker(node);
+                self.milestone(Mark::BreakerOpened)
+            }
             Notice::BreakerHalfOpened { .. } => self.milestone(Mark::BreakerHalfOpened),
             Notice::BreakerClosed { .. } => self.milestone(Mark::BreakerClosed),
             Notice::SpaceStopped { .. } => self.milestone(Mark::SpaceStopped),
@@ -183,7 +186,8 @@ impl World<'_> {
             Notice::SalvageFailed { .. } => self.milestone(Mark::SalvageFailed),
             Notice::Truncated { .. } => self.milestone(Mark::Truncated),
             Notice::LossExact { .. } => self.milestone(Mark::LossTold),
-            Notice::ReplicaDiverged { .. }
+            Notice::LagAlert { critical: false, .. }
+            | Notice::ReplicaDiverged { .. }
             | Notice::ApplyFailed { .. }
             | Notice::ElectionStarted { .. }
             | Notice::ExposureReached { .. }
@@ -230,8 +234,10 @@ impl World<'_> {
         if repeatable && self.keeps_completions() {
             self.nodes[node].old_completion = Some(event.clone());
         }
-        if let Event::VoteSaved { space, promise } = &event {
-            self.checks.promise_saved(node, *space, *promise);
+        if let Event::VotesSaved { votes } = &event {
+            for vote in votes {
+                self.checks.promise_saved(node, vote.space, vote.epoch);
+            }
         }
         if let (Event::WalAppended { space, sequence, .. }, Some(local)) = (&event, self.local_time(node)) {
             self.checks.primary_durable(node, *space, *sequence, local);

@@ -3,19 +3,15 @@
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
-use engraft::core::Event;
-use engraft::driver::wal_worker::WalRequest;
-use engraft::types::{Incarnation, ReadId, Sequence, Time};
+use engraft::types::{Incarnation, Sequence, Time};
 
 use super::World;
 use crate::check::{Invariant, SpaceIndex, node_id, node_index};
-use crate::disk::SimDisk;
 use crate::draws::{draw_below, purpose};
 use crate::history::OperationState;
 use crate::mark::Mark;
 use crate::queue::NodeIndex;
 use crate::run::Recovery;
-use crate::storage::{self, DiskPlace};
 
 /// From so many spaces on a node has many.
 const MANY_SPACES: usize = 32;
@@ -183,7 +179,8 @@ impl World<'_> {
     fn is_live_within(&self, space: SpaceIndex, quorum: &[NodeIndex]) -> bool {
         let at = &self.checks.spaces[space];
         let sound = |node: &&NodeIndex| quorum.contains(node) && !self.is_lost(**node, space);
-        (at.elects || sound(&&at.home)) && at.voters.iter().filter(sound).count() >= at.majority()
+        (if at.elects { at.is_sound() } else { sound(&&at.home) })
+            && at.voters.iter().filter(sound).count() >= at.majority()
     }
 
     /// A node that is down starts; one whose storage failed starts again.
@@ -218,7 +215,13 @@ impl World<'_> {
         }
         self.closing_time = true;
         let live: Vec<SpaceIndex> = (0..self.checks.spaces.len()).filter(|space| self.is_live(*space)).collect();
-        let probes: Vec<usize> = live.iter().map(|space| self.probe(*space, &[])).collect();
+        let alone = self.scenario.phases.alone;
+        let mut probes: Vec<usize> = Vec::new();
+        if !alone {
+            probes.extend(live.iter().map(|space| self.probe(*space, &[])));
+        }
+        let healed = self.now;
+        let backlog_us = live.iter().map(|space| self.backlog_us(*space)).sum();
         let mut deadline = Time(self.now.0 + converge_us);
         let mut progress = 0;
         while self.now < deadline {
@@ -237,7 +240,7 @@ impl World<'_> {
                 deadline = Time(self.now.0 + converge_us);
             }
             if alone && probes.is_empty() && self.straggler(&live).is_none() {
-                probes.extend(live.iter().map(|space| self.probe(*space)));
+                probes.extend(live.iter().map(|space| self.probe(*space, &[])));
             }
             let probed = probes.len() == live.len() && probes.iter().all(|probe| self.clients[*probe].row.answered > 0);
             let took_us = self.now.0 - healed.0;
@@ -277,11 +280,11 @@ impl World<'_> {
     /// disks and links as they are when nothing is wrong.
     fn backlog_us(&self, space: SpaceIndex) -> u64 {
         let at = &self.checks.spaces[space];
-        let primary = &at.logs[at.primary];
+        let primary = &at.logs[at.primary()];
         let ends = at.voters.iter().filter(|voter| !self.is_lost(**voter, space)).map(|voter| at.logs[*voter].end());
         let lacks = primary.end().above(ends.min().unwrap_or(primary.end()));
         let bytes = primary.bytes_above(Sequence(primary.end().0 - lacks));
-        let config = self.scenario.replication_config(node_id(at.primary), Incarnation([0; 16]));
+        let config = self.scenario.replication_config(node_id(at.primary()), Incarnation([0; 16]));
         let (network, disk) = (&self.scenario.network, &self.scenario.disk);
         let batches_of_entries = lacks.div_ceil(u64::from(config.batch_entries));
         let batches = batches_of_entries.max(bytes.div_ceil(config.batch_bytes));
@@ -341,69 +344,4 @@ impl World<'_> {
         }
         None
     }
-
-    /// The production code recovers each disk, and reads the very log that was seen to be written.
-    fn files_tell_the_same(&mut self) {
-        for node in 0..self.nodes.len() {
-            let lost = (0..self.checks.spaces.len()).any(|space| self.is_lost(node, space));
-            if lost || self.nodes[node].process.is_none() {
-                continue;
-            }
-            let disk = &self.nodes[node].disk;
-            // Nothing happens after this, so the disk itself is as good as a copy; an engine may still look at its files.
-            let disk = if self.own.engine.is_some() { disk.fork() } else { disk.clone() };
-            disk.kill();
-            if let Err((space, words)) = self.read_back(node, &disk) {
-                self.checks.violated(Invariant::S5, Some(node), space, || words);
-                return;
-            }
-        }
-    }
-
-    fn read_back(&self, node: NodeIndex, disk: &SimDisk) -> Result<(), (Option<SpaceIndex>, String)> {
-        let at = &self.nodes[node];
-        let place = DiskPlace { node: at.id, disks: at.disks, boot: at.boot };
-        let (mut wal, opened) = storage::open(self.scenario, self.own, place, disk)
-            .map_err(|error| (None, format!("cannot be opened: {error}")))?;
-        for (space, event) in opened.events.iter().enumerate() {
-            let log = &self.checks.spaces[space].logs[node];
-            let Event::SpaceOpened(found) = event else {
-                return Err((Some(space), format!("cannot be opened: {event}")));
-            };
-            if found.end.sequence != log.end() || found.end.chain != log.end_chain() {
-                return Err((Some(space), format!("is recovered up to {}, and {} was written", found.end, log.end())));
-            }
-            let mut next = Sequence(1);
-            while next <= log.end() {
-                let id = self.checks.spaces[space].id;
-                wal.submit(WalRequest::Read {
-                    space: id,
-                    read: ReadId(1),
-                    from: next,
-                    entries_max: 10_000,
-                    bytes_max: 8 << 20,
-                });
-                let mut events = Vec::new();
-                wal.complete(&mut events);
-                let Some(Event::WalRead { entries, .. }) = events.first().filter(|event| has_entries(event)) else {
-                    return Err((Some(space), format!("{next} cannot be read: {events:?}")));
-                };
-                for entry in entries {
-                    let position = entry.position();
-                    let same = log
-                        .record(next)
-                        .is_some_and(|record| record.epoch == position.epoch && record.chain == position.chain);
-                    if position.sequence != next || !same {
-                        return Err((Some(space), format!("reads {position} where another {next} was written")));
-                    }
-                    next = next.next();
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn has_entries(event: &Event) -> bool {
-    matches!(event, Event::WalRead { entries, .. } if !entries.is_empty())
 }

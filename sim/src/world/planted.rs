@@ -126,7 +126,12 @@ impl PlantedBugs {
             | Message::Ack(_)
             | Message::Refusal(_)
             | Message::Heartbeat(_)
-            | Message::Echo(_) => None,
+            | Message::Echo(_)
+            | Message::VoteRequest(_)
+            | Message::VoteAnswer(_)
+            | Message::Probe(_)
+            | Message::ProbeEcho(_)
+            | Message::Detach(_) => None,
         };
         if let Some(incarnation) = incarnation
             && self.has(PlantedKind::OldIncarnation, node)

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use engraft::core::{Action, Event, Notice};
-use engraft::types::{Sequence, SpaceId};
+use engraft::types::{Epoch, Sequence, SpaceId};
 
 use super::World;
 use crate::check::{Invariant, SpaceIndex, node_id};
@@ -19,8 +19,17 @@ const STALE_LATE_MAX: u64 = 400;
 /// Shorter deliveries are heartbeats and acks alone, and seldom remembered: there are so many of them.
 const SHORT_BYTES: usize = 90;
 
-/// Up to where a core ordered entries of a space to be written.
-type Ordered = Vec<(SpaceId, Sequence)>;
+/// What a core ordered while it handled a delivery.
+pub(crate) type Orders = Vec<(SpaceId, Ordered)>;
+
+/// One order of a core to its storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ordered {
+    /// To write entries up to this one.
+    Entries(Sequence),
+    /// To save this promise.
+    Promise(Epoch),
+}
 
 /// How the bytes came that a core is handling.
 #[derive(Debug)]
@@ -28,11 +37,11 @@ pub(super) enum Delivery {
     /// There are none, or only a part of a frame.
     Other,
     /// As they were sent, for the first time. What they make the core write is remembered.
-    First(Ordered),
+    First(Orders),
     /// Doubled or corrupt, which is how.
     Tampered(&'static str),
     /// From the past; their first time made the core write that.
-    Stale(Ordered),
+    Stale(Orders),
 }
 
 impl World<'_> {
@@ -41,7 +50,7 @@ impl World<'_> {
         self.delivery = match what {
             Piece::Copy => Delivery::Tampered("came twice"),
             Piece::Corrupt(_) => Delivery::Tampered("was corrupt"),
-            Piece::Frames => Delivery::First(Ordered::new()),
+            Piece::Frames => Delivery::First(Orders::new()),
             Piece::Part => Delivery::Other,
         };
         let again = (what == Piece::Frames).then(|| bytes.clone());
@@ -53,7 +62,7 @@ impl World<'_> {
     }
 
     /// Remembers a delivery, or brings one that was remembered. Both only between whole frames of one stream.
-    fn bring_again(&mut self, link: u32, way: Way, end: &End, bytes: Bytes, ordered: Ordered) {
+    fn bring_again(&mut self, link: u32, way: Way, end: &End, bytes: Bytes, ordered: Orders) {
         let (from, to) = self.net.route(link, way);
         let seed = self.scenario.seed;
         let life = self.nodes[to].life;
@@ -97,15 +106,21 @@ impl World<'_> {
     ///
     /// A batch that was refused when it came first, because one before it was lost, is news once that one is there: so a
     /// stale frame may bring entries, but none that its first time brought, and what it says of the commit was true when
-    /// it left (S7 and S10 judge that). A promise it can only have brought at once.
+    /// it left (S7 and S10 judge that). A vote that was refused at first may be granted later in the same way.
     pub(super) fn judge_tampered(&mut self, node: NodeIndex, action: &Action) {
-        let Some(how) = self.tampered else { return };
-        let space = match action {
-            Action::WalAppend { space, .. }
-            | Action::SaveVote { space, .. }
-            | Action::SalvageSave { space, .. }
-            | Action::WalTruncate { space, .. } => *space,
-            Action::Notify(Notice::Committed { space, .. }) => *space,
+        let (space, order) = match action {
+            Action::WalAppend { space, entries, .. } => {
+                let written = entries.first().zip(entries.last());
+                (
+                    *space,
+                    written
+                        .map(|(first, last)| (first.position().sequence, Ordered::Entries(last.position().sequence))),
+                )
+            }
+            Action::SaveVote { space, promise } => (*space, Some((Sequence::ZERO, Ordered::Promise(*promise)))),
+            Action::SalvageSave { space, .. }
+            | Action::WalTruncate { space, .. }
+            | Action::Notify(Notice::Committed { space, .. }) => (*space, None),
             Action::Notify(_)
             | Action::WalRead { .. }
             | Action::Send { .. }
@@ -117,16 +132,18 @@ impl World<'_> {
         let how = match &mut self.delivery {
             Delivery::Other => return,
             Delivery::First(ordered) => {
-                ordered.extend(written.map(|(_, last)| (space, last.position().sequence)));
+                ordered.extend(order.map(|(_, order)| (space, order)));
                 return;
             }
             Delivery::Tampered(how) => *how,
             Delivery::Stale(ordered) => {
-                let promises = matches!(action, Action::SaveVote { .. });
-                let again = written.is_some_and(|(first, _)| {
-                    ordered.iter().any(|(of, last)| *of == space && first.position().sequence <= *last)
-                });
-                if !promises && !again {
+                let repeats = |before: &Ordered| match (order, *before) {
+                    (Some((first, Ordered::Entries(_))), Ordered::Entries(last)) => first <= last,
+                    (Some((_, Ordered::Promise(again))), Ordered::Promise(promise)) => again <= promise,
+                    (None | Some((_, Ordered::Entries(_))), Ordered::Promise(_))
+                    | (None | Some((_, Ordered::Promise(_))), Ordered::Entries(_)) => false,
+                };
+                if !ordered.iter().any(|(of, before)| *of == space && repeats(before)) {
                     return;
                 }
                 "was stale"
