@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use engraft_sim::scenario::SCENARIO_VERSION;
 use serde_json::Value;
 
 /// A bug that each of the first seeds shows.
@@ -94,7 +95,7 @@ fn a_scenario_file_is_minimised_shown_and_run() {
     let (_, scenario) =
         text(&shown.stdout).split_once("\nversion = ").map(|(a, b)| (a.to_owned(), b.to_owned())).expect("its text");
     let as_json = json(&sim(&["show", &file, "--json"]));
-    assert_eq!(as_json["version"].as_u64(), Some(1));
+    assert_eq!(as_json["version"].as_u64(), Some(u64::from(SCENARIO_VERSION)));
     // What is shown is the scenario: it can be run as it is.
     std::fs::write(path("shown.toml"), format!("version = {scenario}")).expect("written");
     assert_eq!(sim(&["run", &path("shown.toml")]).status.code(), Some(1));
@@ -107,7 +108,10 @@ fn a_scenario_file_is_minimised_shown_and_run() {
     assert_eq!(sim(&again).status.code(), Some(1));
     let counted = json(&sim(&["minimise", &path("shown.toml"), "--json"]));
     assert!(counted["faults"].as_u64() <= counted["faults_before"].as_u64(), "{counted}");
-    assert!(counted["scenario"].as_str().is_some_and(|text| text.contains("version = 1")), "{counted}");
+    assert!(
+        counted["scenario"].as_str().is_some_and(|text| text.contains(&format!("version = {SCENARIO_VERSION}"))),
+        "{counted}"
+    );
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn a_bad_scenario_is_refused_with_the_place_and_the_reason() {
     let good = format!("version = {good}");
     let path = directory.path().join("bad.toml");
     for (from, to, place) in [
-        ("version = 1\n", "version = 2\n", "version"),
+        ("version = 2\n", "version = 3\n", "version"),
         ("seed = 4\n", "seed = 4\nsead = 4\n", "sead"),
         ("chaos_us = ", "chaos_us = -", "chaos_us"),
         ("primary = ", "primary = 7", "primary"),
