@@ -138,7 +138,19 @@ impl ReplicationState {
             receiver.truncated(common.sequence);
         }
         context.notify(Notice::Truncated { space: self.space, last: common.sequence });
-        self.answer(context);
+        self.ask_again(context);
+    }
+
+    /// What came while the log was mended was not looked at: the primary sends it again, from where the log ends now.
+    fn ask_again(&mut self, context: &mut Context<'_>) {
+        let saved = self.promise_saved == self.promise;
+        let Part::Replica(receiver) = &mut self.part else { return };
+        if saved
+            && receiver.epoch() == self.promise
+            && let Some((link, header)) = receiver.take_question()
+        {
+            refuse(link, &header, RefusalReason::Gap, &self.log, context);
+        }
     }
 
     /// When the mending of the log is tried again.

@@ -12,17 +12,18 @@ use engraft_sim::draws::draw_below;
 use engraft_sim::madsim_host::wal_gate::WalStep;
 use engraft_sim::madsim_host::{Detail, World, run_story, sleep};
 
-use super::cluster::{N1, N2, N3, NODES, caught_up, orders, start, status};
+use super::cluster::{N1, N2, N3, NODES, orders, start, status};
 
 const SEEDS: u64 = 12;
 const FAULTS: u64 = 6;
 /// What the draws of these stories are for.
 const FAULT: u64 = 0x5000;
 
-/// What a client was told: entries that are answered at quorum.
+/// Whom a client asks, and what it was told: entries that are answered at quorum.
 #[derive(Default)]
 struct Client {
-    primary: RefCell<Option<NodeHandle>>,
+    nodes: RefCell<BTreeMap<NodeId, NodeHandle>>,
+    asks: Cell<usize>,
     answered: RefCell<BTreeMap<Sequence, Bytes>>,
     done: Cell<bool>,
 }
@@ -32,7 +33,8 @@ impl Client {
     async fn run(&self) {
         let mut number = 0;
         while !self.done.get() {
-            let primary = self.primary.borrow().clone().expect("the primary was started");
+            let node = NODES[self.asks.get() % NODES.len()];
+            let primary = self.nodes.borrow().get(&node).cloned().expect("every node was started");
             let payload = Bytes::from(format!("order {number}"));
             number += 1;
             let mut request = AppendRequest::new(orders().id(), payload.clone());
@@ -42,7 +44,11 @@ impl Client {
                     let before = self.answered.borrow_mut().insert(token.sequence, payload);
                     assert_eq!(before, None, "{token} was answered before");
                 }
-                [Outcome::Unknown { .. } | Outcome::Failed(_)] => sleep(Duration::from_millis(20)).await,
+                [Outcome::Unknown { .. } | Outcome::Failed(_)] => {
+                    // Another may be the primary by now.
+                    self.asks.set(self.asks.get() + 1);
+                    sleep(Duration::from_millis(20)).await;
+                }
                 other => panic!("{other:?}"),
             }
         }
@@ -74,9 +80,7 @@ impl Chaos {
 
     async fn start(&mut self, node: NodeId, client: &Client) {
         let handle = start(&self.world, self.seed, node).await;
-        if node == N1 {
-            *client.primary.borrow_mut() = Some(handle.clone());
-        }
+        client.nodes.borrow_mut().insert(node, handle.clone());
         self.nodes.insert(node, handle);
     }
 
@@ -127,17 +131,37 @@ async fn story(world: World, seed: u64) {
 
     assert!(client.answered.borrow().len() > 50, "the cluster does its work between the faults");
     let last = *client.answered.borrow().keys().next_back().expect("something was answered");
-    let end = status(&chaos.nodes[&N1]).await.end;
-    assert!(end >= last, "the primary has what it answered: {end}, {last}");
+    let end = agreed(&chaos.nodes).await;
+    assert!(end >= last, "what was answered is there: {end}, {last}");
     let mut logs = Vec::new();
     for handle in chaos.nodes.values() {
-        caught_up(handle, end).await;
         let outcome = handle.read(orders().id(), Sequence::ZERO, 100_000, u64::MAX).await;
         let Outcome::Entries { entries, .. } = outcome else { panic!("not read: {outcome}") };
         logs.push(entries);
     }
     check(&client.answered.borrow(), &logs);
     chaos.world.milestone(format!("{} answered, {end} on every node", client.answered.borrow().len()));
+}
+
+/// Waits until all logs end at the same entry, and it is committed; panics after a minute.
+async fn agreed(nodes: &BTreeMap<NodeId, NodeHandle>) -> Sequence {
+    let mut found = Vec::new();
+    for _ in 0..600 {
+        found.clear();
+        for handle in nodes.values() {
+            let space = status(handle).await;
+            found.push((space.end, space.durable, space.commit));
+        }
+        if let Some(&(end, durable, commit)) = found.first()
+            && end == durable
+            && end == commit
+            && found.iter().all(|one| *one == (end, durable, commit))
+        {
+            return end;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no agreement: {found:?}");
 }
 
 /// Every answered entry is on every node, and all logs are the same.
