@@ -21,6 +21,9 @@ const LOOK_US: u64 = 20_000;
 const LOOK_IN_CHAOS_US: u64 = 1_000_000;
 /// A replica that has everything is Healthy after that long: a better status has to hold for a second, step by step.
 const HEALTHY_WITHIN_US: u64 = 8_000_000;
+/// Progress puts the deadline off for so many times what converging may take, and no longer: a log that grows and is
+/// cut for ever does not converge.
+const CONVERGE_ROUNDS_MAX: u64 = 40;
 /// How often a node is started again whose storage fails after all was healed.
 const MENDED_MAX: u32 = 5;
 
@@ -221,8 +224,9 @@ impl World<'_> {
             probes.extend(live.iter().map(|space| self.probe(*space, &[])));
         }
         let healed = self.now;
-        let backlog_us = live.iter().map(|space| self.backlog_us(*space)).sum();
+        let backlog_us: u64 = live.iter().map(|space| self.backlog_us(*space)).sum();
         let mut deadline = Time(self.now.0 + converge_us);
+        let latest = Time(self.now.0 + CONVERGE_ROUNDS_MAX * (converge_us + backlog_us));
         let mut progress = 0;
         while self.now < deadline {
             if !self.advance(Time(self.now.0 + LOOK_US).min(deadline)) {
@@ -233,12 +237,13 @@ impl World<'_> {
             for node in 0..self.nodes.len() {
                 self.mend_failed(node);
             }
-            // What counts is that it goes on: a long backlog on a narrow link takes its time.
+            // What counts is that it goes on: a long backlog on a narrow link takes its time. A log that was cut starts
+            // lower, and what rises from there is progress as well.
             let moved = self.progress();
             if moved > progress {
-                progress = moved;
-                deadline = Time(self.now.0 + converge_us);
+                deadline = Time(self.now.0 + converge_us).min(latest);
             }
+            progress = moved;
             if alone && probes.is_empty() && self.straggler(&live).is_none() {
                 probes.extend(live.iter().map(|space| self.probe(*space, &[])));
             }
