@@ -13,6 +13,7 @@ mod checks;
 mod clients;
 mod diverging;
 mod elections;
+mod exposure;
 mod forge;
 mod hostile;
 mod leases;

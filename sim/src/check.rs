@@ -4,6 +4,7 @@
 //! What a node has is what the bytes on its disk say; what it says to others is judged against them.
 
 mod claims;
+mod exposure;
 mod invariant;
 mod log;
 mod opening;
@@ -39,6 +40,7 @@ pub(crate) struct Checks {
     clocks_hold: bool,
     /// Batches and bytes that may be under way to a replica.
     window: (u64, u64),
+    limits: exposure::Limits,
 }
 
 /// What is known of one space from the outside.
@@ -57,6 +59,7 @@ pub(crate) struct SpaceChecks {
     pub(crate) logs: Vec<DiskLog>,
     views: Vec<claims::View>,
     watched: watch::Watched,
+    exposed: exposure::Exposed,
     /// The highest sequence that was answered to any client in a way that no election takes back.
     pub(crate) answered_max: Sequence,
 }
@@ -76,6 +79,7 @@ impl Checks {
             changes: Vec::new(),
             clocks_hold: scenario.clocks_hold(),
             window,
+            limits: exposure::Limits::new(scenario),
         }
     }
 
@@ -212,6 +216,7 @@ impl SpaceChecks {
             logs: (0..nodes).map(|_| DiskLog::new(cluster, id)).collect(),
             views: (0..nodes).map(|_| claims::View::default()).collect(),
             watched: watch::Watched::new(nodes),
+            exposed: exposure::Exposed::new(plan),
             answered_max: Sequence::ZERO,
         }
     }

@@ -9,7 +9,7 @@ mod planted;
 mod swarm;
 mod validate;
 
-use engraft::core::{Ack, Promotion, ReplicationConfig, SpaceConfig};
+use engraft::core::{Ack, Isolation, Promotion, ReplicationConfig, SpaceConfig};
 use engraft::types::{ClusterId, FsyncMode, Incarnation, NodeId, SpaceName, Time};
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,9 @@ pub struct SpacePlan {
     /// When its log is made durable.
     #[serde(default)]
     pub fsync: FsyncMode,
+    /// What a primary without a lease does with appends at Local.
+    #[serde(default)]
+    pub isolation: Isolation,
 }
 
 impl SpacePlan {
@@ -167,6 +170,7 @@ impl SpacePlan {
             ack: self.ack,
             fsync: self.fsync,
             promotion: self.promotion,
+            isolation: self.isolation,
             ..SpaceConfig::new(self.primary, self.voters.clone())
         }
     }
@@ -289,6 +293,7 @@ impl Scenario {
                 promotion: Promotion::Manual,
                 ack: Ack::Local,
                 fsync: FsyncMode::PerBatch,
+                isolation: Isolation::default(),
             })
             .into_iter()
             .collect();

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::event::Append;
 use super::link::Links;
 use super::state::{CLIENT_READS_MAX, ClientRead, Part, ReadUntil, ReplicationState};
-use super::status::{ReplicaView, Role, SpaceStatus};
+use super::status::{Exposed, ReplicaView, Role, SpaceStatus};
 use super::token_wait::reply;
 
 impl ReplicationState {
@@ -177,6 +177,10 @@ impl ReplicationState {
 
     /// What the space says of itself.
     pub(super) fn status(&self, now: Time, links: &Links, config: &ReplicationConfig) -> SpaceStatus {
+        let exposure = match &self.part {
+            Part::Primary(primary) => primary.exposure.exposed(now, config),
+            Part::Replica(_) | Part::Stopped(_) => Exposed::default(),
+        };
         let (waiting, replicas, stopped) = match &self.part {
             Part::Primary(primary) => {
                 let shipper = &primary.shipper;
@@ -214,6 +218,7 @@ impl ReplicationState {
             commit: self.commit,
             applied: self.engine.unwrap_or_else(|| self.readable(ReadUntil::Commit)),
             waiting,
+            exposure,
             replicas,
         }
     }

@@ -18,6 +18,7 @@ impl Primary {
             *commit = majority;
             context.notify(Notice::Committed { space: self.space, commit: majority });
         }
+        self.exposure.note_committed(*commit, context.now, context.config);
         for progress in &mut self.shipper.replicas {
             if progress.commit < *commit
                 && !progress.unconfirmed
@@ -33,7 +34,9 @@ impl Primary {
         let (quorum, all) = if followed { (*commit, all.min(*commit)) } else { (Sequence::ZERO, Sequence::ZERO) };
         let withheld = !followed && self.waiting.reaches(*commit);
         self.lease.look_at = withheld.then(|| context.now + context.config.heartbeat_interval);
-        self.waiting.answer(log.durable(), quorum, all, context.actions);
+        // What is exposed for too long is answered once it is committed.
+        let local = if self.answers_at_local(context) { log.durable() } else { log.durable().min(*commit) };
+        self.waiting.answer(local, quorum, all, context.actions);
     }
 
     /// The last entry that a majority of the voters has durable, and the last that all of them have.

@@ -6,6 +6,7 @@
 use crate::types::message::SpaceEpoch;
 use crate::types::{NodeId, Sequence, Time};
 
+use super::action::AppendError;
 use super::config::ReplicationConfig;
 use super::context::Context;
 use super::link::Links;
@@ -61,7 +62,7 @@ impl Primary {
     }
 
     /// Gives the lease up where it ran out or the disk stalls, takes it back where a majority echoed since.
-    pub(super) fn refresh_lease(&mut self, stalled: bool, log: &Log, commit: Sequence, context: &mut Context<'_>) {
+    pub(super) fn refresh_lease(&mut self, stalled: bool, log: &Log, commit: &mut Sequence, context: &mut Context<'_>) {
         let holds = !stalled && self.until(Echoes::All, context.links, context.config) > Some(context.now);
         let (space, epoch) = (self.space, self.epoch());
         match (self.lease.held, holds) {
@@ -71,12 +72,17 @@ impl Primary {
                 self.lease.probe_at = self.shipper.floor;
                 self.release_replicas(log, context);
                 context.notify(Notice::LeaseLost { space, epoch });
+                if self.is_isolated() {
+                    self.refuse_held(&AppendError::Isolated, context);
+                }
             }
             (false, true) => {
                 self.lease.held = true;
                 self.ask_all_anew(log);
                 context.notify(Notice::LeaseHeld { space, epoch });
-                self.shipper.ship_all(Shipped { log, commit }, context);
+                // Appends at Local may have waited for the lease alone.
+                self.advance(log, commit, context);
+                self.shipper.ship_all(Shipped { log, commit: *commit }, context);
             }
             (true, true) | (false, false) => {}
         }

@@ -3,9 +3,10 @@
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-use crate::types::{Entry, Epoch, EpochHistory, Position, Sequence, SpaceId, Time, WriteId};
+use crate::types::{Control, Entry, Epoch, EpochHistory, Position, Sequence, SpaceId, Time, WriteId};
 
 use super::action::{Action, Actions};
+use super::exposure::told_limit;
 
 /// Entries in one write at most; Engram's group.
 const WRITE_ENTRIES_MAX: usize = 1_000;
@@ -36,6 +37,8 @@ struct Write {
 pub(crate) struct Log {
     space: SpaceId,
     history: EpochHistory,
+    /// The newest epoch whose first entry came by since this start, and the limit of exposure that it tells, in bytes.
+    exposure_limit: Option<(Epoch, Option<u64>)>,
     end: Position,
     durable: Sequence,
     unwritten: VecDeque<Entry>,
@@ -51,6 +54,7 @@ impl Log {
         Self {
             space,
             history,
+            exposure_limit: None,
             end,
             durable: end.sequence,
             unwritten: VecDeque::new(),
@@ -74,6 +78,12 @@ impl Log {
     /// Which epoch each entry is of, writes under way included.
     pub(crate) fn history(&self) -> &EpochHistory {
         &self.history
+    }
+
+    /// The bytes that the primary of an epoch may have answered at Local and not committed; `None` where it had no limit, or
+    /// where its first entry is not among those that came by since this start.
+    pub(crate) fn exposure_limit_of(&self, epoch: Epoch) -> Option<u64> {
+        self.exposure_limit.filter(|(of, _)| *of == epoch).and_then(|(_, limit)| limit)
     }
 
     /// Entries that are not durable yet.
@@ -106,6 +116,9 @@ impl Log {
         assert_eq!(position.sequence, self.end.sequence.next(), "S3: sequences are contiguous");
         assert!(position.epoch >= self.end.epoch, "S3: epochs of a log never go back");
         self.history.note(position.epoch, position.sequence);
+        if entry.header.control().kind == Control::EPOCH_START {
+            self.exposure_limit = Some((position.epoch, told_limit(&entry)));
+        }
         self.end = position;
         self.undurable_bytes += entry.size() as u64;
         if self.chains.len() == RECENT_CHAINS {
@@ -175,6 +188,7 @@ impl Log {
             self.chains.push_back(end.chain);
         }
         self.history.truncate(end.sequence);
+        self.exposure_limit = self.exposure_limit.filter(|(epoch, _)| *epoch <= end.epoch);
         (self.end, self.durable) = (end, end.sequence);
     }
 

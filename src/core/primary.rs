@@ -3,8 +3,6 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use crate::types::entry::control_payload;
 use crate::types::message::{CloseReason, Refusal, ReplicationAck, SpaceCommit};
 use crate::types::{
@@ -15,10 +13,11 @@ use super::action::{Action, AppendError, Outcome};
 use super::config::{Ack, SpaceConfig};
 use super::context::Context;
 use super::event::Append;
+use super::exposure::Exposure;
 use super::lease::Lease;
 use super::log::Log;
 use super::notice::{Notice, StopReason};
-use super::waiting::{Waiter, Waiting, token};
+use super::waiting::{self, Waiter, Waiting, token};
 use super::wal_shipper::{Shipped, WalShipper};
 
 /// The primary's part in a space.
@@ -33,6 +32,7 @@ pub(super) struct Primary {
     pub(super) lease: Lease,
     pub(super) shipper: WalShipper,
     pub(super) waiting: Waiting,
+    pub(super) exposure: Exposure,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,7 +64,8 @@ impl Primary {
         let phase = Phase::Starting { start: log.end().sequence.next() };
         let (ready, lease) = (!config.readiness_gate, Lease::new());
         shipper.floor = asked;
-        Self { space, voters, ack: config.ack, phase, ready, lease, shipper, waiting: Waiting::default() }
+        let exposure = Exposure::new(voters.len(), config.isolation);
+        Self { space, voters, ack: config.ack, phase, ready, lease, shipper, waiting: Waiting::default(), exposure }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -86,13 +87,20 @@ impl Primary {
         self.is_open() && !before
     }
 
+    /// Appends that wait for their answers, those without a place in the log among them.
     pub(super) fn waiting(&self) -> u64 {
-        self.waiting.count()
+        self.waiting.count() + self.exposure.held()
+    }
+
+    /// When an append is answered.
+    pub(super) fn level(&self, append: &Append) -> Ack {
+        append.ack.unwrap_or(self.ack)
     }
 
     /// Writes the epoch's first entry, and tells every replica who the primary is.
     pub(super) fn start(&mut self, log: &mut Log, commit: Sequence, context: &mut Context<'_>) {
-        let body = control_payload(log.end().sequence.next(), &[]);
+        let limit = self.exposure.limit(context.config).unwrap_or_default();
+        let body = control_payload(log.end().sequence.next(), &limit.to_le_bytes());
         let timestamp = context.config.clock_origin.saturating_add(context.now.0.saturating_mul(1_000));
         let entry = Entry::following(
             &log.end(),
@@ -110,38 +118,51 @@ impl Primary {
 
     /// A client's append.
     pub(super) fn append(&mut self, append: Append, log: &mut Log, context: &mut Context<'_>) {
-        let Append { request, payload, entry_type, control, timestamp, ack, timeout, .. } = append;
-        if let Err(error) = self.check(&payload, control, log, context) {
-            context.push(Action::Reply { request, outcome: Outcome::Failed(error) });
+        if let Err(error) = self.check(&append, log, context) {
+            context.push(Action::Reply { request: append.request, outcome: Outcome::Failed(error) });
             return;
         }
-        let entry = Entry::following(&log.end(), self.epoch(), entry_type, control, timestamp, payload);
-        let waiter = Waiter {
-            request,
-            token: token(self.space, entry.position()),
-            deadline: context.now + timeout.unwrap_or(context.config.append_timeout),
-            bytes: entry.size() as u64,
-        };
-        self.waiting.push(ack.unwrap_or(self.ack), waiter);
-        self.shipper.append_entry(entry.clone());
-        log.push(entry);
-        log.write(context.now, context.actions);
+        let deadline = waiting::deadline(context.now + append.timeout.unwrap_or(context.config.append_timeout));
+        if self.holds_back(&append, context) {
+            self.hold(append, deadline, context);
+        } else {
+            self.place(append, deadline, log, context);
+            log.write(context.now, context.actions);
+        }
     }
 
-    fn check(&self, payload: &Bytes, control: Control, log: &Log, context: &Context<'_>) -> Result<(), AppendError> {
+    /// Gives an append its place in the log.
+    pub(super) fn place(&mut self, append: Append, deadline: Time, log: &mut Log, context: &Context<'_>) {
+        let level = self.level(&append);
+        let Append { request, payload, entry_type, control, timestamp, .. } = append;
+        let payload_bytes = payload.len() as u64;
+        let entry = Entry::following(&log.end(), self.epoch(), entry_type, control, timestamp, payload);
+        let token = token(self.space, entry.position());
+        self.waiting.push(level, Waiter { request, token, deadline, bytes: entry.size() as u64 });
+        if level == Ack::Local {
+            self.exposure.note_placed(token.sequence, payload_bytes, context.now);
+        }
+        self.shipper.append_entry(entry.clone());
+        log.push(entry);
+    }
+
+    fn check(&self, append: &Append, log: &Log, context: &Context<'_>) -> Result<(), AppendError> {
         if !self.is_open() {
             return Err(AppendError::NotReady);
         }
-        if control.kind != Control::USER {
-            return Err(AppendError::ReservedControl { found: control.kind });
+        if append.control.kind != Control::USER {
+            return Err(AppendError::ReservedControl { found: append.control.kind });
         }
-        let (expected, found) = (context.config.entry_bytes_max, payload.len() as u64);
+        if self.level(append) == Ack::Local && self.is_isolated() {
+            return Err(AppendError::Isolated);
+        }
+        let (expected, found) = (context.config.entry_bytes_max, append.payload.len() as u64);
         if found > expected {
             return Err(AppendError::TooLarge { expected, found });
         }
         // What waits for the disk counts as well: its clients may have timed out long ago.
-        let waiting = self.waiting.count().max(log.undurable_entries());
-        let bytes = self.waiting.bytes().max(log.undurable_bytes());
+        let waiting = self.waiting.count().max(log.undurable_entries()) + self.exposure.held();
+        let bytes = self.waiting.bytes().max(log.undurable_bytes()) + self.exposure.held_bytes();
         if waiting >= context.config.append_entries_max || bytes >= context.config.append_bytes_max {
             return Err(AppendError::Overloaded { waiting, bytes });
         }
@@ -292,6 +313,7 @@ impl Primary {
         for waiter in expired {
             self.unknown(&waiter, log, context);
         }
+        self.expire_held(context);
         self.probe(context);
         self.shipper.tick(self.is_leased(), Shipped { log, commit }, context);
     }
@@ -314,6 +336,7 @@ impl Primary {
         log: &Log,
         context: &mut Context<'_>,
     ) {
+        self.refuse_held(&AppendError::Stopped(reason.clone()), context);
         let waiters: Vec<Waiter> = self.waiting.drain().collect();
         for waiter in waiters {
             if waiter.token.sequence >= first_unwritten {
@@ -327,6 +350,7 @@ impl Primary {
 
     /// The epoch ends here: whoever still waits is told that their append is unknown.
     pub(super) fn release(&mut self, log: &Log, context: &mut Context<'_>) {
+        self.refuse_held(&AppendError::NoPrimary, context);
         let waiters: Vec<Waiter> = self.waiting.drain().collect();
         for waiter in waiters {
             self.unknown(&waiter, log, context);
@@ -360,6 +384,6 @@ impl Primary {
     /// When time alone makes a difference.
     pub(super) fn wake(&self) -> Option<Time> {
         let replicas = self.shipper.replicas.iter().filter_map(super::progress::ReplicaProgress::wake);
-        replicas.chain(self.waiting.wake()).min()
+        replicas.chain(self.waiting.wake()).chain(self.exposure.wake()).min()
     }
 }

@@ -334,8 +334,7 @@ impl ReplicationState {
         // What this node answered itself was durable here.
         if lost != Epoch::ZERO && lost.owner() != context.config.node {
             let from = end.sequence.next();
-            // No limit on what is answered and not committed is in force yet.
-            let bytes_max = None;
+            let bytes_max = self.log.exposure_limit_of(lost);
             context.notify(Notice::LossBounded { space: self.space, lost, from, bytes_max, by });
         }
     }

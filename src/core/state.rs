@@ -177,6 +177,7 @@ impl ReplicationState {
         match &mut self.part {
             Part::Primary(primary) => {
                 let opens = primary.durable(before, &self.log, &mut self.commit, context);
+                primary.admit_held(&mut self.log, context);
                 self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
                 if opens {
                     self.tell_role(context);
@@ -207,6 +208,8 @@ impl ReplicationState {
         let speaks = match &mut self.part {
             Part::Primary(primary) if primary.epoch() == ack.epoch => {
                 primary.acked(peer, ack, &self.log, &mut self.commit, context)?;
+                primary.admit_held(&mut self.log, context);
+                self.log.write(context.now, context.actions);
                 let leased = primary.is_leased();
                 self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
                 leased
@@ -263,7 +266,7 @@ impl ReplicationState {
     pub(super) fn refresh(&mut self, context: &mut Context<'_>) {
         let stalls = self.is_stalled(context);
         match &mut self.part {
-            Part::Primary(primary) => primary.refresh_lease(stalls, &self.log, self.commit, context),
+            Part::Primary(primary) => primary.refresh_lease(stalls, &self.log, &mut self.commit, context),
             Part::Replica(receiver) => {
                 if let Some((link, epoch)) = receiver.stall(stalls) {
                     context.links.detach(link, SpaceEpoch { space: self.space, epoch });

@@ -111,6 +111,21 @@ pub struct ReplicaView {
     pub batches_failed: u64,
 }
 
+/// What a primary may lose of what it answered at Local, as far as it knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+pub struct Exposed {
+    /// Entries at Local that have a place in the log and are not committed.
+    pub entries: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// The age of the oldest of them, in milliseconds.
+    pub ms: u64,
+    /// Appends at Local that wait for the exposure to shrink; they have no place in the log yet.
+    pub held: u64,
+    /// The limit on the bytes; `None` where there is none.
+    pub bytes_max: Option<u64>,
+}
+
 /// A space on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SpaceStatus {
@@ -143,6 +158,8 @@ pub struct SpaceStatus {
     pub applied: Sequence,
     /// Appends that wait for their answers.
     pub waiting: u64,
+    /// What is answered at Local and not committed, where this node is the primary.
+    pub exposure: Exposed,
     /// The replicas, where this node is the primary.
     pub replicas: Vec<ReplicaView>,
 }

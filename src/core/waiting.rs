@@ -47,8 +47,7 @@ impl Waiting {
     }
 
     /// Adds a waiter; its token is above those of all others.
-    pub(crate) fn push(&mut self, ack: Ack, mut waiter: Waiter) {
-        waiter.deadline = Time(waiter.deadline.0.div_ceil(DEADLINE_GRAIN).saturating_mul(DEADLINE_GRAIN));
+    pub(crate) fn push(&mut self, ack: Ack, waiter: Waiter) {
         self.bytes += waiter.bytes;
         let queue = match ack {
             Ack::Local => &mut self.local,
@@ -115,6 +114,11 @@ impl Waiting {
     pub(crate) fn wake(&self) -> Option<Time> {
         [&self.local, &self.quorum, &self.all].into_iter().filter_map(|queue| queue.earliest).min()
     }
+}
+
+/// When an append is given up that waits until `at`.
+pub(crate) fn deadline(at: Time) -> Time {
+    Time(at.0.div_ceil(DEADLINE_GRAIN).saturating_mul(DEADLINE_GRAIN))
 }
 
 /// What an append is known by.

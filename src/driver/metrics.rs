@@ -34,6 +34,12 @@ pub const BATCHES_FAILED: &str = "engram_replication_batches_failed_total";
 pub const REPLICA_STATUS: &str = "engram_replication_replica_status";
 /// Entries that a replica acknowledged per second.
 pub const THROUGHPUT: &str = "engram_replication_throughput_entries_per_sec";
+/// Entries at Local that are not committed.
+pub const EXPOSURE_ENTRIES: &str = "engram_replication_exposure_entries";
+/// Bytes of entries at Local that are not committed.
+pub const EXPOSURE_BYTES: &str = "engram_replication_exposure_bytes";
+/// The age of the oldest entry at Local that is not committed.
+pub const EXPOSURE_MS: &str = "engram_replication_exposure_ms";
 /// The term of the epoch in force.
 pub const EPOCH: &str = "engram_replication_epoch";
 /// Bytes on links to and from other nodes.
@@ -165,6 +171,27 @@ pub const METRICS: &[Metric] = &[
         "How long the groups of entries took to sync since this node started.",
     ),
     metric(
+        EXPOSURE_ENTRIES,
+        MetricKind::Gauge,
+        Unit::Count,
+        Subject::Space,
+        "Entries at Local that are not committed: what is lost at most if this primary never comes back.",
+    ),
+    metric(
+        EXPOSURE_BYTES,
+        MetricKind::Gauge,
+        Unit::Bytes,
+        Subject::Space,
+        "Bytes of payloads at Local that are not committed, limited by `exposure_bytes_max`.",
+    ),
+    metric(
+        EXPOSURE_MS,
+        MetricKind::Gauge,
+        Unit::Milliseconds,
+        Subject::Space,
+        "Age of the oldest entry at Local that is not committed, limited by `exposure_age_max`.",
+    ),
+    metric(
         EPOCH,
         MetricKind::Gauge,
         Unit::Count,
@@ -251,6 +278,9 @@ fn publish_space(space: &SpaceStatus) {
     gauge!(EPOCH, &labels).set(f64::from(space.epoch.term()));
     gauge!(ROLE, &labels).set(f64::from(role_number(space.role)));
     gauge!(COMMIT, &labels).set(float(space.commit.0));
+    gauge!(EXPOSURE_ENTRIES, &labels).set(float(space.exposure.entries));
+    gauge!(EXPOSURE_BYTES, &labels).set(float(space.exposure.bytes));
+    gauge!(EXPOSURE_MS, &labels).set(float(space.exposure.ms));
 }
 
 fn publish_replica(replica: &ReplicaView, entries_per_second: f64, labels: &Labels) {

@@ -10,6 +10,27 @@ use super::rig::{Rig, space};
 
 impl Rig {
     pub(super) fn append(&mut self, node: NodeId, ack: Ack, payload: &'static [u8]) -> RequestId {
+        self.append_within(node, ack, payload, None)
+    }
+
+    /// An append that waits for its answer for so long.
+    pub(super) fn append_for(
+        &mut self,
+        node: NodeId,
+        ack: Ack,
+        payload: &'static [u8],
+        timeout: Duration,
+    ) -> RequestId {
+        self.append_within(node, ack, payload, Some(timeout))
+    }
+
+    fn append_within(
+        &mut self,
+        node: NodeId,
+        ack: Ack,
+        payload: &'static [u8],
+        timeout: Option<Duration>,
+    ) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);
         self.levels.insert(request, ack);
@@ -21,7 +42,7 @@ impl Rig {
             control: Control::user(),
             timestamp: 0,
             ack: Some(ack),
-            timeout: None,
+            timeout,
         };
         self.event(node, Event::Append(append));
         request

@@ -33,7 +33,8 @@ fn parted() -> (Rig, NodeId, Vec<Token>) {
 fn entries_of_a_replaced_primary_are_saved_truncated_and_reported_exactly() {
     let (mut rig, primary, tokens) = parted();
     let before = rig.nodes[&N1].log.clone();
-    let promised = format!("e1n1 may have lost what it answered from #3 on, without a bound, replaced by e2{primary}");
+    let bound = "e1n1 may have lost what it answered from #3 on, at most 67108864 bytes";
+    let promised = format!("{bound}, replaced by e2{primary}");
     assert!(rig.notices(primary).iter().any(|line| line.ends_with(&promised)), "{:?}", rig.notices(primary));
     rig.cut.clear();
     rig.run(2_000 * MS);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io::Read;
 use std::time::Instant;
 
-use engraft::core::{NodeStatus, ReplicaLag, ReplicaStatus, ReplicaView, Role, SpaceStatus};
+use engraft::core::{Exposed, NodeStatus, ReplicaLag, ReplicaStatus, ReplicaView, Role, SpaceStatus};
 use engraft::driver::NodeFigures;
 use engraft::driver::figures::SyncTimes;
 use engraft::driver::metrics::{self, METRICS, MetricKind, Subject};
@@ -181,6 +181,7 @@ fn status_of(node: u16, replica: u16) -> NodeStatus {
         commit,
         applied: commit,
         waiting: 0,
+        exposure: Exposed { entries: 2, bytes: 20, ms: 300, held: 0, bytes_max: Some(64 << 20) },
         replicas: vec![view],
     };
     NodeStatus { node: NodeId(node), peers: BTreeMap::new(), spaces: vec![space] }
@@ -230,6 +231,10 @@ fn every_metric_is_described_and_stands_once_for_each_subject() {
         ("throughput_entries_per_sec", 17.5),
     ] {
         assert_eq!(all[&format!("engram_replication_{name}{both}")], expected, "{name}");
+    }
+    for (name, expected) in [("entries", 2.0), ("bytes", 20.0), ("ms", 300.0)] {
+        let series = format!("engram_replication_exposure_{name}{{memory_space=\"orders\"}}");
+        assert_eq!(all[&series], expected, "{name}");
     }
 }
 

@@ -44,3 +44,17 @@ fn an_old_primary_comes_back_with_entries_of_its_own() {
     scenario.faults.push(Fault::new(500_000, FaultKind::Partition, NodeId(1)).lasting(3_000_000));
     story("an_old_primary_comes_back", &scenario);
 }
+
+#[test]
+fn exposure_at_its_limit() {
+    let about = "The primary is cut off with room for three entries: two more wait, fail at their time-out, and are asked again.";
+    let mut scenario = electing("Exposure at its limit", 23, about);
+    (scenario.knobs.entry_bytes_max, scenario.knobs.exposure_bytes_max) = (Some(100), Some(300));
+    scenario.spaces[0].promotion = Promotion::Manual;
+    let mut local = load(5);
+    (local.to, local.at_us, local.burst, local.every_us) = (Some(NodeId(1)), 600_000, 5, 20_000);
+    (local.bytes_min, local.bytes_max, local.timeout_us) = (100, 100, Some(400_000));
+    scenario.loads = vec![local];
+    scenario.faults.push(Fault::new(500_000, FaultKind::Partition, NodeId(1)).lasting(2_000_000));
+    story("exposure_at_its_limit", &scenario);
+}

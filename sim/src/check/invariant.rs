@@ -42,6 +42,7 @@ invariants! {
     S8 "a committed entry is never truncated",
     S9 "once a majority has promised above an epoch, no append of it is answered at Quorum or All, nor by whoever promised",
     S10 "commit advances only through an entry of the current epoch",
+    S11 "where a limit is in force, the exposure is within it at each answer at Local",
     S13 "what is truncated is durable in a salvage file before",
     S15 "tokens tell the truth",
     S18 "duplicated, reordered, stale and corrupt frames change no log, promise or commit",
@@ -75,6 +76,7 @@ impl Invariant {
             | Self::S2
             | Self::S5
             | Self::S9
+            | Self::S11
             | Self::S13
             | Self::S18
             | Self::S19

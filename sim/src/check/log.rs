@@ -31,6 +31,12 @@ pub(crate) struct Damage {
     pub(crate) forgot: bool,
 }
 
+impl Record {
+    pub(crate) const fn payload_bytes(&self) -> u64 {
+        self.size - HEADER_SIZE as u64
+    }
+}
+
 #[derive(Debug)]
 struct Segment {
     first: Sequence,

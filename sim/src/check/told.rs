@@ -1,21 +1,24 @@
 //! What clients are told, judged against the bytes on the disks and what voters have promised.
 
 use engraft::core::{Ack, Outcome, TokenState};
-use engraft::types::{Entry, Sequence, Token};
+use engraft::types::{Entry, Sequence, Time, Token};
 
 use super::{Checks, Damage, Invariant, SpaceIndex, node_id, node_index};
 use crate::history::{Operation, OperationState, Wants};
 use crate::queue::NodeIndex;
 
 impl Checks {
-    /// A client is answered.
-    pub(crate) fn replied(&mut self, node: NodeIndex, operation: &Operation, outcome: &Outcome) {
+    /// A client is answered, at `local` on the node's clock.
+    pub(crate) fn replied(&mut self, node: NodeIndex, local: Time, operation: &Operation, outcome: &Outcome) {
         let space = operation.space;
         match outcome {
             Outcome::Appended { token } => {
                 let level = operation.level;
                 self.token_tells_the_truth(node, operation, *token, level != Ack::Local);
                 self.level_holds(node, space, level, *token);
+                if level == Ack::Local {
+                    self.exposes_little(node, space, *token, local);
+                }
                 let at = &mut self.spaces[space];
                 if !at.elects || level != Ack::Local {
                     at.answered_max = at.answered_max.max(token.sequence);

@@ -1,6 +1,6 @@
 //! Scenarios drawn from a seed: each kind of fault is there with probability one half, then of a random size.
 
-use engraft::core::{Ack, Promotion};
+use engraft::core::{Ack, Isolation, Promotion};
 use engraft::types::{FsyncMode, NodeId, SpaceName};
 
 use super::{
@@ -151,18 +151,25 @@ fn spaces(draws: &Draws, nodes: u16) -> Vec<SpacePlan> {
         let voters = (1..=nodes)
             .map(NodeId)
             .filter(|voter| all || *voter == primary || draws.coin(13, index << 8 | u64::from(voter.0)));
+        let promotion = if draws.below(32, index, 4) > 0 { Promotion::Automatic } else { Promotion::Manual };
         spaces.push(SpacePlan {
             name,
             primary,
             voters: voters.collect(),
-            promotion: if draws.below(32, index, 4) > 0 { Promotion::Automatic } else { Promotion::Manual },
+            promotion,
             ack: draws.one(30, index, &[Ack::Local, Ack::Quorum, Ack::All]).unwrap_or_default(),
             fsync: draws
                 .one(31, index, &[FsyncMode::PerBatch, FsyncMode::PerBatch, FsyncMode::PerWrite])
                 .unwrap_or_default(),
+            isolation: isolation(draws, index, promotion),
         });
     }
     spaces
+}
+
+fn isolation(draws: &Draws, index: u64, promotion: Promotion) -> Isolation {
+    let lifted = if promotion == Promotion::Manual { Isolation::Continue } else { Isolation::Exposure };
+    draws.one(33, index, &[Isolation::Exposure, Isolation::Exposure, Isolation::Stop, lifted]).unwrap_or_default()
 }
 
 fn network(draws: &Draws) -> NetworkPlan {
@@ -187,8 +194,12 @@ fn knobs(draws: &Draws) -> Knobs {
     let pick = |n, of: &[u64]| if draws.coin(42, n) { draws.one(43, n, of) } else { None };
     let small = |n, of: &[u64]| pick(n, of).and_then(|value| u32::try_from(value).ok());
     let batch_bytes = pick(3, &[4 << 10, 64 << 10]);
+    let entry_bytes_max = pick(11, &[100, 4_000, 300_000, 1 << 20]);
+    let entries_exposed = pick(12, &[1, 3, 30, 1_000]);
     Knobs {
         heartbeat_interval_us: pick(0, &[20_000, 50_000, 200_000]),
+        exposure_bytes_max: entries_exposed.zip(entry_bytes_max).map(|(entries, bytes)| entries * bytes),
+        exposure_age_max_us: pick(13, &[50_000, 300_000, 1_000_000]),
         election_timeout_min_us: pick(1, &[600_000, 2_000_000]),
         batch_entries: small(2, &[1, 3, 10, 1_000]),
         batch_bytes,
@@ -197,7 +208,7 @@ fn knobs(draws: &Draws) -> Knobs {
         window_batches: small(6, &[1, 2, 8]),
         retransmit_after_us: pick(7, &[100_000, 300_000, 5_000_000]),
         tail_bytes: pick(8, &[1 << 20]),
-        entry_bytes_max: pick(11, &[100, 4_000, 300_000, 1 << 20]),
+        entry_bytes_max,
         append_entries_max: pick(9, &[10, 100, 1_000]),
         append_bytes_max: None,
         append_timeout_us: pick(10, &[50_000, 500_000, 2_000_000]),

@@ -1,5 +1,6 @@
 //! Which scenarios can be run.
 
+use engraft::core::{Isolation, Promotion};
 use engraft::types::{Incarnation, NodeId};
 use serde::Deserialize;
 
@@ -122,6 +123,9 @@ fn spaces(scenario: &Scenario) -> Result<(), ScenarioError> {
         let twice =
             (1..space.voters.len()).any(|at| space.voters.get(..at).unwrap_or_default().contains(&space.voters[at]));
         expect(!twice, &voters, "each node once", format!("{:?}", space.voters))?;
+        let lifted = space.isolation == Isolation::Continue && space.promotion == Promotion::Automatic;
+        let expected = "`exposure` or `stop` where promotion is automatic";
+        expect(!lifted, &format!("{place}.isolation"), expected, "continue")?;
         let named = scenario.spaces.iter().filter(|other| other.name == space.name).count();
         expect(named == 1, &format!("{place}.name"), "a name of its own", &space.name)?;
     }

@@ -39,7 +39,8 @@ impl World<'_> {
         }
         let outcome = changed.as_ref().unwrap_or(outcome);
         let asked = &self.operations[operation];
-        self.checks.replied(node, asked, outcome);
+        let local = self.local_time(node).unwrap_or_default();
+        self.checks.replied(node, local, asked, outcome);
         let probes = asked.load >= self.scenario.loads.len();
         let client = if probes { Subject::Probe } else { Subject::Client(asked.load) };
         if self.trace.is_on() {
@@ -92,7 +93,8 @@ impl World<'_> {
     fn after_failure(&mut self, operation: usize, error: &AppendError) -> Then {
         match error {
             AppendError::NotReady | AppendError::NoPrimary | AppendError::Isolated => {
-                self.marks.hit(Mark::AnsweredNotReady);
+                let isolated = *error == AppendError::Isolated;
+                self.marks.hit(if isolated { Mark::AnsweredIsolated } else { Mark::AnsweredNotReady });
                 // Who reaches nobody is not ready for ever.
                 self.look_elsewhere(operation, None);
                 Then::AskAgain
@@ -114,7 +116,10 @@ impl World<'_> {
                 self.look_elsewhere(operation, None);
                 Then::AskAgain
             }
-            AppendError::ExposureReached { .. } => Then::AskAgain,
+            AppendError::ExposureReached { .. } => {
+                self.marks.hit(Mark::AnsweredExposureReached);
+                Then::AskAgain
+            }
             AppendError::TooLarge { .. } => {
                 self.marks.hit(Mark::AnsweredTooLarge);
                 Then::GoOn

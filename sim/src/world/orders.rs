@@ -182,6 +182,7 @@ impl World<'_> {
             Notice::Deposed { .. } => self.milestone(Mark::Deposed),
             Notice::LeaseHeld { .. } => self.milestone(Mark::LeaseRegained),
             Notice::LeaseLost { .. } => self.milestone(Mark::LeaseLost),
+            Notice::ExposureReached { .. } => self.milestone(Mark::ExposureReached),
             Notice::Salvaged { .. } => self.milestone(Mark::Salvaged),
             Notice::SalvageFailed { .. } => self.milestone(Mark::SalvageFailed),
             Notice::Truncated { .. } => self.milestone(Mark::Truncated),
@@ -190,7 +191,6 @@ impl World<'_> {
             | Notice::ReplicaDiverged { .. }
             | Notice::ApplyFailed { .. }
             | Notice::ElectionStarted { .. }
-            | Notice::ExposureReached { .. }
             | Notice::LossBounded { .. } => LineKind::Milestone,
         };
         if self.trace.is_on() {

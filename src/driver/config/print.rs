@@ -49,7 +49,7 @@ fn write_all(text: &mut String, config: &NodeConfig) -> ::core::fmt::Result {
         )?;
         writeln!(
             text,
-            "# limits of exposure, \"stop\" takes none, \"continue\" takes all (with manual promotion only); not in force yet."
+            "# limits of exposure, \"stop\" takes none, \"continue\" takes all (with manual promotion only)."
         )?;
         writeln!(text, "isolation = \"{}\"", word(&ISOLATIONS, space.config.isolation))?;
     }
