@@ -224,7 +224,8 @@ pub enum Notice {
         /// What the engine said.
         reason: String,
     },
-    /// A replica refused what no retry can mend.
+    /// A replica's log is not this primary's: shipping begins anew at the common point, and what only the replica has it
+    /// saves and truncates.
     ReplicaDiverged {
         /// The space.
         space: SpaceId,

@@ -111,6 +111,7 @@ fn level(notice: &Notice) -> Level {
         Notice::BreakerOpened { .. }
         | Notice::Deposed { .. }
         | Notice::LeaseLost { .. }
+        | Notice::ReplicaDiverged { .. }
         | Notice::ExposureReached { .. }
         | Notice::Salvaged { .. }
         | Notice::SalvageFailed { .. }
@@ -129,7 +130,7 @@ fn level(notice: &Notice) -> Level {
             }
         }
         Notice::LinkClosed { reason, .. } => close_level(reason),
-        Notice::SpaceStopped { .. } | Notice::ReplicaDiverged { .. } | Notice::ApplyFailed { .. } => Level::ERROR,
+        Notice::SpaceStopped { .. } | Notice::ApplyFailed { .. } => Level::ERROR,
     }
 }
 

@@ -7,6 +7,9 @@ use std::process::{Output, Stdio};
 
 use super::support::{Server, alone, code, engraft, stderr, stdout};
 
+/// The payload of an epoch's first entry: its sequence and its limit of exposure.
+const START: usize = 16;
+
 /// The data directory of a node that took these entries and stopped cleanly.
 fn written(directory: &Path, payloads: &[&[u8]]) -> PathBuf {
     let mut server = Server::start(directory, &alone(directory, ""));
@@ -35,7 +38,7 @@ fn a_clean_log_is_verified_as_one_object() {
         let output = wal(&["verify", "--json"], &directory);
         assert_eq!(code(&output), Some(0), "{}", stderr(&output));
         let expected = serde_json::json!([{
-            "segments": 1, "entries": 4, "bytes": 4 * 64 + 8 + 3, "first_sequence": 1, "last_sequence": 4,
+            "segments": 1, "entries": 4, "bytes": 4 * 64 + START + 3, "first_sequence": 1, "last_sequence": 4,
             "torn_tail": null, "damage": [], "duplicates": 0, "origin": "engraft",
         }]);
         assert_eq!(serde_json::Value::from(lines(&output)), expected);
@@ -50,7 +53,7 @@ fn a_damaged_log_exits_4_and_its_report_names_file_and_offset() {
     let data = written(directory.path(), &[b"first", b"second", b"third"]);
     let file = data.join("spaces/orders/wal-0000000000000001.log");
     let mut bytes = fs::read(&file).expect("read");
-    let second = 64 + 8 + 64 + 5;
+    let second = 64 + START + 64 + 5;
     bytes[second + 64] ^= 1;
     fs::write(&file, bytes).expect("written");
     let output = wal(&["verify", "--json"], &data);
@@ -87,14 +90,14 @@ fn entries_are_inspected_one_a_line() {
     let (mut second, file) = (found[1].clone(), "spaces/orders/wal-0000000000000001.log");
     assert!(second["timestamp"].take().as_u64().is_some_and(|nanoseconds| nanoseconds > 1_700_000_000_000_000_000));
     let expected = serde_json::json!({
-        "file": file, "offset": 72, "sequence": 2, "epoch": "e1n1", "type": 1, "timestamp": null, "size": 6,
+        "file": file, "offset": 64 + START, "sequence": 2, "epoch": "e1n1", "type": 1, "timestamp": null, "size": 6,
         "payload_crc": crc, "payload": "YQoiYiL/",
     });
     assert_eq!(second, expected);
     assert_eq!((&found[0]["control"], &found[0]["type"]), (&1.into(), &5.into()), "an epoch's start is a checkpoint");
 
     let text = stdout(&wal(&["inspect", "--payload", "--from", "2"], &data));
-    let expected = format!("{file} 72 e1n1#2 type 1 6 bytes {crc:08x} \"a\\n\\\"b\\\"\\xff\"");
+    let expected = format!("{file} {} e1n1#2 type 1 6 bytes {crc:08x} \"a\\n\\\"b\\\"\\xff\"", 64 + START);
     assert_eq!(text.lines().next(), Some(expected.as_str()));
     assert_eq!(text.lines().count(), 2);
     assert_eq!(lines(&wal(&["inspect", "--json", "--space", "orders"], &data)).len(), 3);

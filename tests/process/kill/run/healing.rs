@@ -63,7 +63,8 @@ impl Run {
         for node in nodes() {
             self.terminate(node);
             let logged = self.cluster.logged(node);
-            for line in logged.lines().filter(|line| line.contains("panicked at") || line.contains("diverged at")) {
+            for line in logged.lines().filter(|line| line.contains("panicked at") || line.contains("the log diverged"))
+            {
                 self.report.found("log", format!("n{node}: {line}"));
             }
         }
