@@ -11,4 +11,5 @@ mod examples;
 mod leading;
 mod newcomer;
 mod reading;
+mod rewinding;
 mod trio;

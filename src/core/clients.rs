@@ -151,9 +151,9 @@ impl ReplicationState {
         }
     }
 
-    /// The engine has applied everything up to `sequence`.
+    /// The engine has applied everything up to `sequence`; less than before, where it takes back what was truncated.
     pub(super) fn applied(&mut self, sequence: Sequence) {
-        self.engine = Some(sequence.min(self.commit).max(self.engine.unwrap_or_default()));
+        self.engine = Some(sequence.min(self.commit));
     }
 
     /// Whether nothing is under way that a shutdown waits for.

@@ -253,6 +253,11 @@ impl NodeHandle {
         self.views.get(&space).map(|view| view.role.clone())
     }
 
+    /// All that is seen of a space.
+    pub(super) fn view(&self, space: SpaceId) -> Option<SpaceView> {
+        self.views.get(&space).cloned()
+    }
+
     /// Reads entries that are durable here, committed or not: for engines that apply on append. Otherwise as
     /// [`NodeHandle::read`].
     pub async fn read_durable(&self, space: SpaceId, from: Sequence, entries_max: u32, bytes_max: u64) -> Outcome {

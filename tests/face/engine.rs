@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use std::sync::{Condvar, Mutex};
 
-use engraft::{ApplyError, Entry, Sequence, StateMachine};
+use engraft::{ApplyError, Entry, Epoch, Sequence, StateMachine};
 
 /// What an engine got, shared with the test.
 #[derive(Clone, Default)]
@@ -14,7 +14,9 @@ pub(super) struct Ledger {
 #[derive(Default)]
 struct Inner {
     applied: Sequence,
-    payloads: Vec<String>,
+    epoch: Option<Epoch>,
+    entries: Vec<(Sequence, String)>,
+    rewinds: Vec<Sequence>,
     flushes: usize,
     held: bool,
     engines: usize,
@@ -23,15 +25,28 @@ struct Inner {
 impl Ledger {
     pub(super) fn engine(&self) -> Engine {
         self.with(|inner| inner.engines += 1);
-        Engine { ledger: self.clone(), fails_at: None, panics: false }
+        Engine { ledger: self.clone(), fails_at: None, panics: false, keeps: false }
     }
 
     pub(super) fn payloads(&self) -> Vec<String> {
-        self.with(|inner| inner.payloads.clone())
+        self.with(|inner| inner.entries.iter().map(|(_, payload)| payload.clone()).collect())
     }
 
     pub(super) fn flushes(&self) -> usize {
         self.with(|inner| inner.flushes)
+    }
+
+    /// Where the engine was told to go back to.
+    pub(super) fn rewinds(&self) -> Vec<Sequence> {
+        self.with(|inner| inner.rewinds.clone())
+    }
+
+    /// A state as it was before, which nobody told what happened since.
+    pub(super) fn as_of(&self) -> Self {
+        let copy = Self::default();
+        let (applied, epoch, entries) = self.with(|inner| (inner.applied, inner.epoch, inner.entries.clone()));
+        copy.with(|inner| (inner.applied, inner.epoch, inner.entries) = (applied, epoch, entries));
+        copy
     }
 
     /// How many engines are alive.
@@ -54,6 +69,8 @@ pub(super) struct Engine {
     ledger: Ledger,
     pub(super) fails_at: Option<&'static str>,
     pub(super) panics: bool,
+    /// Whether it takes nothing back.
+    pub(super) keeps: bool,
 }
 
 impl StateMachine for Engine {
@@ -70,9 +87,27 @@ impl StateMachine for Engine {
         let (lock, freed) = &*self.ledger.inner;
         let inner = lock.lock().expect("no test panics with it");
         let mut inner = freed.wait_while(inner, |inner| inner.held).expect("no test panics with it");
-        inner.payloads.push(payload);
         inner.applied = entry.header.sequence();
+        inner.epoch = Some(entry.header.epoch());
+        let applied = inner.applied;
+        inner.entries.push((applied, payload));
         Ok(())
+    }
+
+    fn applied_epoch(&self) -> Option<Epoch> {
+        self.ledger.with(|inner| inner.epoch)
+    }
+
+    fn rewind(&mut self, last: Sequence) -> Result<Sequence, ApplyError> {
+        if self.keeps {
+            return Err("what is in the ledger stays".into());
+        }
+        self.ledger.with(|inner| {
+            inner.rewinds.push(last);
+            inner.entries.retain(|(sequence, _)| *sequence <= last);
+            inner.applied = inner.entries.last().map_or(Sequence::ZERO, |(sequence, _)| *sequence);
+            Ok(inner.applied)
+        })
     }
 
     fn flush(&mut self) -> Result<(), ApplyError> {

@@ -131,7 +131,7 @@ pub(super) async fn primary(node: &Engraft) {
     primary_of(&space(node)).await;
 }
 
-async fn primary_of(space: &Space) {
+pub(super) async fn primary_of(space: &Space) {
     let mut roles = space.roles();
     within("becoming the primary", async { while roles.next().await.expect("the node runs").role != Role::Primary {} })
         .await;

@@ -2,19 +2,20 @@
 
 use ::core::time::Duration;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use std::io;
 use std::time::Instant;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::core;
 use crate::core::{Notice, Outcome};
 use crate::driver::node::WeakNodeHandle;
-use crate::driver::space_watch::Reach;
+use crate::driver::space_watch::{Cut, Reach, SpaceView};
 use crate::driver::state_machine::{ApplyError, StateMachine};
-use crate::types::{Control, Entry, Sequence, SpaceId};
+use crate::types::{Control, Entry, Epoch, Sequence, SpaceId};
 
 use super::error::ApplyFailure;
 
@@ -25,7 +26,8 @@ pub enum Apply {
     /// Once it is committed and durable here: what is applied stays.
     #[default]
     OnCommit,
-    /// Once it is durable here, committed or not: for engines that can rebuild their state where an entry is taken back.
+    /// Once it is durable here, committed or not: for engines that can take entries back
+    /// ([`StateMachine::rewind`](crate::StateMachine::rewind)) where another node becomes the primary without them.
     OnAppend,
 }
 
@@ -58,64 +60,129 @@ pub(super) struct Engine {
 pub(super) fn run(
     node: &WeakNodeHandle,
     space: SpaceId,
-    reach: watch::Receiver<Reach>,
+    view: &SpaceView,
     engine: Engine,
 ) -> io::Result<watch::Receiver<Applying>> {
     let Engine { apply, machine } = engine;
-    let applied = machine.applied();
+    let (applied, epoch) = (machine.applied(), machine.applied_epoch());
     let (progress, applying) = watch::channel(Applying { apply, applied, failure: None });
-    let (runs, taken) = mpsc::channel(1);
+    let (jobs, taken) = mpsc::channel(1);
     let worker = Worker { machine: Some(machine), progress, at: applied.next(), told: Instant::now() };
     let fail = Failing { node: node.clone(), space };
     std::thread::Builder::new().name("engraft-apply".into()).spawn(move || worker.run(taken, fail))?;
-    tokio::spawn(feed(node.clone(), space, apply, applied.next(), reach.clone(), runs));
+    let SpaceView { reach, cut, .. } = view.clone();
+    let feed = Feed { node: node.clone(), space, apply, next: applied.next(), reach: reach.clone(), cut, jobs };
+    tokio::spawn(feed.run(epoch));
     tokio::spawn(tell(node.clone(), space, reach, applying.clone()));
     Ok(applying)
 }
 
+/// What an engine has to do next.
+enum Job {
+    Apply(Vec<Entry>),
+    /// The log ends there for it: the state is taken back, and where it is then is answered.
+    Rewind(Sequence, oneshot::Sender<Sequence>),
+}
+
 /// Reads what the engine is to get next, and hands it over.
-async fn feed(
+struct Feed {
     node: WeakNodeHandle,
     space: SpaceId,
     apply: Apply,
-    mut next: Sequence,
-    mut reach: watch::Receiver<Reach>,
-    runs: mpsc::Sender<Vec<Entry>>,
-) {
-    let there = |reach: &Reach| match apply {
-        Apply::OnCommit => reach.readable(),
-        Apply::OnAppend => reach.durable,
-    };
-    loop {
+    next: Sequence,
+    reach: watch::Receiver<Reach>,
+    cut: Cut,
+    jobs: mpsc::Sender<Job>,
+}
+
+/// The node or the engine has ended.
+struct Ended;
+
+impl Feed {
+    /// `epoch` is that of the last entry which the engine has.
+    async fn run(mut self, epoch: Option<Epoch>) {
+        // It ends with the node or the engine, and has nothing to say then.
+        if self.apply == Apply::OnAppend && self.check(epoch).await.is_err() {
+            return;
+        }
+        while self.go_on().await.is_ok() {}
+    }
+
+    /// The log may have been truncated without a word to the engine, where the node died in between.
+    async fn check(&mut self, epoch: Option<Epoch>) -> Result<(), Ended> {
+        let applied = self.next.previous();
+        if applied == Sequence::ZERO {
+            return Ok(());
+        }
+        let found = self.read(applied, 1).await?.first().filter(|entry| entry.header.sequence() == applied).cloned();
+        if epoch.is_some() && found.map(|entry| entry.header.epoch()) == epoch {
+            Ok(())
+        } else {
+            self.rewind(Sequence::ZERO).await
+        }
+    }
+
+    async fn go_on(&mut self) -> Result<(), Ended> {
+        let (apply, next) = (self.apply, self.next);
+        let cut = self.cut.clone();
+        let there = |reach: &Reach| match apply {
+            Apply::OnCommit => reach.readable() >= next,
+            Apply::OnAppend => reach.durable >= next || cut.is_noted(),
+        };
         tokio::select! {
             biased;
-            () = runs.closed() => return,
-            more = reach.wait_for(|reach| there(reach) >= next) => if more.is_err() { return },
+            () = self.jobs.closed() => return Err(Ended),
+            more = self.reach.wait_for(there) => if more.is_err() { return Err(Ended) },
         }
-        let Some(handle) = node.upgrade() else { return };
-        let outcome = match apply {
-            Apply::OnCommit => handle.read(space, next, RUN_ENTRIES, RUN_BYTES).await,
-            Apply::OnAppend => handle.read_durable(space, next, RUN_ENTRIES, RUN_BYTES).await,
+        if self.rewinds().await? {
+            return Ok(());
+        }
+        let entries = self.read(next, RUN_ENTRIES).await?;
+        // Where the log was truncated meanwhile, these may be others than those that follow what the engine has.
+        if self.rewinds().await? {
+            return Ok(());
+        }
+        let Some(last) = entries.last() else {
+            // What is there can be read, save where the space stops just now: then this ends as well.
+            tokio::time::sleep(RETRY_AFTER).await;
+            return Ok(());
         };
-        drop(handle);
-        match outcome {
-            Outcome::Entries { entries, .. } => {
-                let Some(last) = entries.last() else {
-                    // What is there can be read, save where the space stops just now: then this ends as well.
-                    tokio::time::sleep(RETRY_AFTER).await;
-                    continue;
-                };
-                next = last.header.sequence().next();
-                if runs.send(entries).await.is_err() {
-                    return;
-                }
+        self.next = last.header.sequence().next();
+        self.jobs.send(Job::Apply(entries)).await.map_err(|_| Ended)
+    }
+
+    /// Rewinds the engine where it has what was truncated; says whether it did.
+    async fn rewinds(&mut self) -> Result<bool, Ended> {
+        match self.cut.take() {
+            Some(last) if last < self.next.previous() => self.rewind(last).await.map(|()| true),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    async fn rewind(&mut self, last: Sequence) -> Result<(), Ended> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Rewind(last, reply)).await.map_err(|_| Ended)?;
+        self.next = answer.await.map_err(|_| Ended)?.next();
+        Ok(())
+    }
+
+    async fn read(&self, from: Sequence, entries_max: u32) -> Result<Vec<Entry>, Ended> {
+        loop {
+            let handle = self.node.upgrade().ok_or(Ended)?;
+            let outcome = match self.apply {
+                Apply::OnCommit => handle.read(self.space, from, entries_max, RUN_BYTES).await,
+                Apply::OnAppend => handle.read_durable(self.space, from, entries_max, RUN_BYTES).await,
+            };
+            drop(handle);
+            match outcome {
+                Outcome::Entries { entries, .. } => return Ok(entries),
+                Outcome::Failed(core::AppendError::Overloaded { .. }) => tokio::time::sleep(RETRY_AFTER).await,
+                Outcome::Failed(_)
+                | Outcome::Appended { .. }
+                | Outcome::Unknown { .. }
+                | Outcome::Resolved { .. }
+                | Outcome::Standing { .. } => return Err(Ended),
             }
-            Outcome::Failed(core::AppendError::Overloaded { .. }) => tokio::time::sleep(RETRY_AFTER).await,
-            Outcome::Failed(_)
-            | Outcome::Appended { .. }
-            | Outcome::Unknown { .. }
-            | Outcome::Resolved { .. }
-            | Outcome::Standing { .. } => return,
         }
     }
 }
@@ -163,11 +230,15 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, mut runs: mpsc::Receiver<Vec<Entry>>, fail: Failing) {
+    fn run(mut self, mut jobs: mpsc::Receiver<Job>, fail: Failing) {
         let guard = PanicGuard { progress: self.progress.clone(), fail };
         let Some(mut machine) = self.machine.take() else { return };
-        while let Some(entries) = runs.blocking_recv() {
-            if let Err(error) = self.apply(machine.as_mut(), &entries) {
+        while let Some(job) = jobs.blocking_recv() {
+            let done = match job {
+                Job::Apply(entries) => self.apply(machine.as_mut(), &entries),
+                Job::Rewind(last, reply) => self.rewind(machine.as_mut(), last, reply),
+            };
+            if let Err(error) = done {
                 guard.failed(self.at, error.to_string());
                 break;
             }
@@ -196,6 +267,27 @@ impl Worker {
         }
         machine.flush()?;
         self.tell(self.at);
+        Ok(())
+    }
+
+    fn rewind(
+        &mut self,
+        machine: &mut dyn StateMachine,
+        last: Sequence,
+        reply: oneshot::Sender<Sequence>,
+    ) -> Result<(), ApplyError> {
+        self.at = last.next();
+        let applied = machine.rewind(last)?;
+        if applied > last {
+            return Err(
+                format!("the engine was to go back to {last} or before it, and says that it is at {applied}").into()
+            );
+        }
+        machine.flush()?;
+        self.at = applied.next();
+        self.progress.send_modify(|progress| progress.applied = applied);
+        // The node may have ended meanwhile.
+        let _ = reply.send(applied);
         Ok(())
     }
 

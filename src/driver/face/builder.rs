@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::core::{ConfigError, ReplicationConfig, SpaceConfig};
 use crate::driver::boot::{boot_id, fresh_incarnation};
 use crate::driver::config::NodeConfig;
+use crate::driver::space_watch::SpaceView;
 use crate::driver::tokio_host::TokioHost;
 use crate::driver::wal_worker::StorageOptions;
 use crate::driver::{NodeHandle, NodeOptions, StartError, node};
@@ -300,18 +301,19 @@ fn space_config(options: &SpaceOptions, replication: &ReplicationConfig) -> Spac
         let others = all.into_iter().filter(|other| *other != primary);
         [primary].into_iter().chain(others.take(REPLICA_COUNT)).collect()
     });
-    SpaceConfig { ack: options.ack, fsync: options.fsync, ..SpaceConfig::new(primary, voters) }
+    let SpaceOptions { ack, fsync, promotion, isolation, readiness_gate, .. } = *options;
+    SpaceConfig { ack, fsync, promotion, isolation, readiness_gate, ..SpaceConfig::new(primary, voters) }
 }
 
 /// What the handles of an opened space share; its engine runs from now on.
 fn open(node: &NodeHandle, name: SpaceName, engine: Option<Engine>) -> Result<Parts, BuildError> {
     let space = name.id();
     // Each space of the options was opened or reported as failed, and is there in either case.
-    let (Some(reach), Some(role)) = (node.reach(space), node.role(space)) else {
+    let Some(view) = node.view(space) else {
         return Err(BuildError::Missing { what: "a space that was configured", method: "space" });
     };
     let failed = |error| BuildError::Thread { what: "the thread of an engine", error };
-    let applying =
-        engine.map(|engine| run(&node.downgrade(), space, reach.clone(), engine)).transpose().map_err(failed)?;
+    let applying = engine.map(|engine| run(&node.downgrade(), space, &view, engine)).transpose().map_err(failed)?;
+    let SpaceView { reach, role, .. } = view;
     Ok(Parts { name, reach, role, applying, closed: AtomicBool::new(false) })
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::core::Ack;
+use crate::core::{Ack, Isolation, Promotion};
 use crate::types::{FsyncMode, NodeId};
 
 use super::StateMachine;
@@ -19,6 +19,9 @@ pub struct SpaceOptions {
     pub(super) voters: Option<Vec<NodeId>>,
     pub(super) ack: Ack,
     pub(super) fsync: FsyncMode,
+    pub(super) promotion: Promotion,
+    pub(super) isolation: Isolation,
+    pub(super) readiness_gate: bool,
     pub(super) apply: Apply,
     pub(super) machine: Option<Box<dyn StateMachine>>,
 }
@@ -38,12 +41,15 @@ impl SpaceOptions {
             voters: None,
             ack: Ack::Local,
             fsync: FsyncMode::PerBatch,
+            promotion: Promotion::default(),
+            isolation: Isolation::default(),
+            readiness_gate: false,
             apply: Apply::OnCommit,
             machine: None,
         }
     }
 
-    /// The node that takes the appends.
+    /// The node that stands first, where none was the primary yet.
     pub const fn primary(mut self, node: u16) -> Self {
         self.primary = Some(NodeId(node));
         self
@@ -64,6 +70,25 @@ impl SpaceOptions {
     /// When the log is made durable. Under [`FsyncMode::Timer`] and [`FsyncMode::None`] "durable" means written.
     pub const fn fsync(mut self, mode: FsyncMode) -> Self {
         self.fsync = mode;
+        self
+    }
+
+    /// Who decides that a replica becomes the primary. With two voters it is an operator, whatever stands here.
+    pub const fn promotion(mut self, promotion: Promotion) -> Self {
+        self.promotion = promotion;
+        self
+    }
+
+    /// What a primary without a lease does with appends at [`Ack::Local`].
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// A new primary takes no appends before [`Space::ready`](super::Space::ready) is called with its epoch: for an engine
+    /// that has to open itself first.
+    pub const fn readiness_gate(mut self) -> Self {
+        self.readiness_gate = true;
         self
     }
 

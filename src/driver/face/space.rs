@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use crate::core::{Command, Role, TokenState};
 use crate::driver::NodeHandle;
 use crate::driver::space_watch::{Reach, RoleState};
-use crate::types::{Entry, NodeId, Sequence, SpaceId, SpaceName, Token};
+use crate::types::{Entry, Epoch, NodeId, Sequence, SpaceId, SpaceName, Token};
 
 use super::append::{Append, AppendAll};
 use super::apply::Applying;
@@ -124,6 +124,13 @@ impl Space {
     pub async fn status(&self) -> Option<SpaceReport> {
         let status = self.shared.status().await?;
         status.spaces.into_iter().find(|report| report.status.space == self.id())
+    }
+
+    /// Says that the engine has opened itself as the primary of `epoch`, as [`Space::roles`] told it: appends are taken from
+    /// then on. It means nothing in any other epoch, and where the space has no
+    /// [readiness gate](super::SpaceOptions::readiness_gate).
+    pub async fn ready(&self, epoch: Epoch) {
+        self.node().command(Command::Ready { space: self.id(), epoch }).await;
     }
 
     /// Ships nothing more to a replica until [`Space::resume_replica`]. It falls behind, and counts in no majority.
