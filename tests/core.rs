@@ -11,6 +11,7 @@ mod catching_up;
 mod chaos;
 mod checks;
 mod clients;
+mod crowd;
 mod diverging;
 mod elections;
 mod exposure;

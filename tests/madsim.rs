@@ -2,4 +2,5 @@
 
 mod away;
 mod cluster;
+mod elections;
 mod sweep;

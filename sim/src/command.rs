@@ -4,22 +4,25 @@
 //! wrong, 3 a scenario cannot be run, 130 a sweep was interrupted before it found anything.
 
 mod interrupt;
+mod measure;
 mod output;
-mod planted;
 mod seeds;
+mod swarm;
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use engraft_sim::mark::Mark;
 use engraft_sim::minimise::minimise;
 use engraft_sim::sweep::{SweepPlan, sweep};
 use engraft_sim::{Scenario, Watch, render, run};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use planted::PlantedOption;
+use measure::{Measured, measure};
 use seeds::Seeds;
+use swarm::SwarmOption;
 
 /// How long a minimising goes on that `sweep` begins.
 const MINIMISE_MAX: Duration = Duration::from_secs(60);
@@ -47,7 +50,7 @@ enum Command {
         #[arg(long)]
         trace: bool,
         #[command(flatten)]
-        planted: PlantedOption,
+        swarm: SwarmOption,
     },
     /// Run many seeds until one breaks something, and minimise that one.
     Sweep {
@@ -64,11 +67,11 @@ enum Command {
         #[arg(long, default_value = "tests/scenarios")]
         directory: PathBuf,
         #[command(flatten)]
-        planted: PlantedOption,
+        swarm: SwarmOption,
     },
     /// Take out of a failing scenario whatever the failure does not need.
     Minimise {
-        /// The scenario file, or `seed:N`.
+        /// The scenario file, or `seed:N`, or `elections:N`.
         file: String,
         /// For how many seconds at most.
         #[arg(long, default_value_t = 60)]
@@ -77,9 +80,17 @@ enum Command {
         #[arg(long)]
         to: Option<PathBuf>,
     },
+    /// Measure elections over many seeds; fails where a number is out of its bounds.
+    Measure {
+        #[command(subcommand)]
+        measured: Measured,
+        /// How many at once; as many as there are processors where it is not given.
+        #[arg(long, global = true)]
+        jobs: Option<core::num::NonZero<usize>>,
+    },
     /// Print a scenario: what is built, what is asked, what goes wrong.
     Show {
-        /// The scenario file, or `seed:N`.
+        /// The scenario file, or `seed:N`, or `elections:N`.
         file: String,
     },
 }
@@ -96,14 +107,15 @@ pub(crate) fn main() -> ExitCode {
     let line = CommandLine::parse();
     let json = line.json;
     let done = match line.command {
-        Command::Run { seed, file, trace, planted } => command_run(seed, file.as_deref(), trace, planted, json),
-        Command::Sweep { seeds, minutes, jobs, directory, planted } => {
+        Command::Run { seed, file, trace, swarm } => command_run(seed, file.as_deref(), trace, swarm, json),
+        Command::Sweep { seeds, minutes, jobs, directory, swarm } => {
             let jobs = jobs.map_or_else(processors, core::num::NonZero::get);
             let seeds = seeds.unwrap_or(Seeds { from: 0, to: u64::MAX });
             let plan = SweepPlan { from: seeds.from, to: seeds.to, time_max: minutes, jobs };
-            command_sweep(&plan, planted, &directory, json)
+            command_sweep(&plan, swarm, &directory, json)
         }
         Command::Minimise { file, seconds, to } => command_minimise(&file, seconds, to.as_deref(), json),
+        Command::Measure { measured, jobs } => command_measure(&measured, jobs, json),
         Command::Show { file } => load(&file).map(|scenario| output::show(&scenario, json)),
     };
     match done {
@@ -127,9 +139,10 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn load(file: &str) -> Result<Scenario, Failure> {
-    if let Some(seed) = file.strip_prefix("seed:") {
-        let seed = seed.parse().map_err(|_| Failure::Scenario(format!("{file}: expected a number behind `seed:`")))?;
-        return Ok(Scenario::swarm(seed));
+    if let Some((kind, seed)) = file.split_once(':').filter(|(kind, _)| ["seed", "elections"].contains(kind)) {
+        let seed =
+            seed.parse().map_err(|_| Failure::Scenario(format!("{file}: expected a number behind `{kind}:`")))?;
+        return Ok(if kind == "elections" { Scenario::elections(seed) } else { Scenario::swarm(seed) });
     }
     let text = std::fs::read_to_string(file).map_err(|error| Failure::Scenario(format!("{file}: {error}")))?;
     Scenario::parse(&text).map_err(|error| Failure::Scenario(format!("{file}: {error}")))
@@ -139,15 +152,18 @@ fn command_run(
     seed: Option<u64>,
     file: Option<&Path>,
     trace: bool,
-    planted: PlantedOption,
+    swarm: SwarmOption,
     json: bool,
 ) -> Result<(), Failure> {
-    let mut scenario = match (seed, file) {
-        (Some(seed), _) => Scenario::swarm(seed),
-        (None, Some(file)) => load(&file.to_string_lossy())?,
+    let scenario = match (seed, file) {
+        (Some(seed), _) => swarm.scenario(seed),
+        (None, Some(file)) => {
+            let mut scenario = load(&file.to_string_lossy())?;
+            swarm.put_into(&mut scenario);
+            scenario
+        }
         (None, None) => return Err(Failure::Scenario("give `--seed N` or a scenario file".to_owned())),
     };
-    planted.put_into(&mut scenario);
     let report = run(&scenario, Watch { trace: true }).map_err(|error| Failure::Scenario(error.to_string()))?;
     if json {
         println!("{}", output::report(&scenario, &report, trace));
@@ -164,12 +180,12 @@ fn command_run(
     if report.violation.is_some() { Err(Failure::Broken) } else { Ok(()) }
 }
 
-fn command_sweep(plan: &SweepPlan, planted: PlantedOption, directory: &Path, json: bool) -> Result<(), Failure> {
+fn command_sweep(plan: &SweepPlan, swarm: SwarmOption, directory: &Path, json: bool) -> Result<(), Failure> {
     let stop = interrupt::flag();
     let end = if plan.to == u64::MAX { String::new() } else { plan.to.to_string() };
     eprintln!("sweeping seeds {}..{end}, {} at once", plan.from, plan.jobs);
     let bar = bar(plan);
-    let swept = sweep(plan, |seed| run(&planted.scenario(seed), Watch::default()), &stop, |_, _| bar.inc(1))
+    let swept = sweep(plan, |seed| run(&swarm.scenario(seed), Watch::default()), &stop, |_, _| bar.inc(1))
         .map_err(|error| Failure::Scenario(error.to_string()))?;
     bar.finish_and_clear();
     let interrupted = stop.load(core::sync::atomic::Ordering::Relaxed);
@@ -183,17 +199,18 @@ fn command_sweep(plan: &SweepPlan, planted: PlantedOption, directory: &Path, jso
         for recent in &swept.recent {
             eprintln!("{recent}");
         }
-        eprintln!("replay it: cargo sim run --seed {seed}{planted}");
-        minimise_found(&planted.scenario(*seed), directory);
+        eprintln!("replay it: cargo sim run --seed {seed}{swarm}");
+        minimise_found(&swarm.scenario(*seed), directory);
         return Err(Failure::Broken);
     }
     if interrupted {
         return Err(Failure::Interrupted(format!(
-            "interrupted; go on with: cargo sim sweep --seeds {}..{end}{planted}",
+            "interrupted; go on with: cargo sim sweep --seeds {}..{end}{swarm}",
             swept.next_seed
         )));
     }
-    let short = swept.shortfalls();
+    let usual = if swarm.is_elections() { Mark::OF_ELECTIONS } else { Mark::ALL };
+    let short = swept.shortfalls(usual);
     if short.is_empty() { Ok(()) } else { Err(Failure::Short(short)) }
 }
 
@@ -213,6 +230,17 @@ fn minimise_found(scenario: &Scenario, directory: &Path) {
         Ok(()) => eprintln!("replay that: cargo sim run {}", path.display()),
         Err(error) => eprintln!("{}: {error}\n{}", path.display(), small.scenario.to_text()),
     }
+}
+
+fn command_measure(measured: &Measured, jobs: Option<core::num::NonZero<usize>>, json: bool) -> Result<(), Failure> {
+    let jobs = jobs.map_or_else(processors, core::num::NonZero::get);
+    let figures = measure(measured, jobs).map_err(|error| Failure::Scenario(error.to_string()))?;
+    if json {
+        println!("{}", figures.json);
+    } else {
+        println!("{}", figures.words);
+    }
+    if figures.holds { Ok(()) } else { Err(Failure::Broken) }
 }
 
 fn processors() -> usize {

@@ -14,6 +14,7 @@ pub mod disk;
 pub mod draws;
 pub mod embed;
 pub mod mark;
+pub mod measure;
 pub mod minimise;
 pub mod render;
 pub mod run;

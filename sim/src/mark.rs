@@ -115,6 +115,30 @@ marks! {
     ReadAnswered usual "a read was answered",
 }
 
+impl Mark {
+    /// Those that scenarios are to come by in which primaries are replaced again and again.
+    pub const OF_ELECTIONS: &'static [Self] = &[
+        Self::UnsyncedLost,
+        Self::FaultDuringFault,
+        Self::PrimaryDied,
+        Self::Elected,
+        Self::Deposed,
+        Self::LeaseLost,
+        Self::LeaseRegained,
+        Self::Salvaged,
+        Self::Truncated,
+        Self::LossTold,
+        Self::NodePaused,
+        Self::FrameStale,
+        Self::FrameDuplicated,
+        Self::RefusedStale,
+        Self::RefusedDiverged,
+        Self::StaleCompletionIgnored,
+        Self::EpochOpenedAgain,
+        Self::WaitedForLost,
+    ];
+}
+
 /// How often each mark was reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marks {

@@ -3,6 +3,7 @@
 //! It is written as TOML with one value per line, so that two scenarios differ where they differ.
 //! Times are microseconds of the simulated world since its beginning.
 
+mod elections;
 mod fault;
 mod knobs;
 mod planted;

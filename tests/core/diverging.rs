@@ -2,10 +2,12 @@
 
 use ::core::time::Duration;
 
+use bytes::Bytes;
 use engraft::core::{Ack, Action, Event, Outcome, Role, TokenState};
-use engraft::types::{NodeId, Sequence, Token, WriteId};
+use engraft::types::{Control, Entry, Epoch, NodeId, Position, Sequence, Token, WalEntryType, WriteId};
 
 use super::rig::{N1, N2, N3, Rig, space};
+use super::safety::batch;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -167,4 +169,36 @@ fn log_that_is_being_mended_elects_nobody_and_stands_for_nothing() {
     rig.run(4_000 * MS);
     assert_eq!(rig.status(N1).role, Role::Replica, "what is about to be truncated becomes no primary's log");
     assert_eq!(rig.status(other).role, Role::Primary, "it votes all the same");
+}
+
+/// etcd, 1690: the first write of an entry was told as done after the entry had been overwritten, and the second write was
+/// taken for durable by that.
+#[test]
+fn completion_of_an_entry_that_was_truncated_and_written_again_is_not_taken_for_the_second_write() {
+    let mut rig = Rig::settled();
+    rig.cut = vec![N1, N3];
+    let common = rig.nodes[&N2].log[0].position();
+    let entry = |epoch, payload: &'static [u8]| {
+        let (kind, control) = (WalEntryType::EpisodeStore, Control::user());
+        Entry::following(&common, epoch, kind, control, 0, Bytes::from_static(payload))
+    };
+    let (old, other) = (entry(Epoch::new(0, 1, N1), b"twice"), entry(Epoch::new(0, 2, N3), b"between"));
+    rig.inject(N2, N1, &batch(Epoch::new(0, 1, N1), common, Some(old.clone())));
+    let first = rig.nodes[&N2].disk.iter().find_map(|order| match order {
+        Action::WalAppend { write, .. } => Some(*write),
+        _ => None,
+    });
+    rig.settle();
+    rig.inject(N2, N3, &batch(Epoch::new(0, 2, N3), common, Some(other)));
+    rig.settle();
+    assert_eq!(rig.salvage[&N2], std::slice::from_ref(&old), "it was truncated");
+    rig.inject(N2, N1, &batch(Epoch::new(0, 3, N1), common, Some(old.clone())));
+    rig.disk_step(N2);
+    assert!(matches!(rig.nodes[&N2].disk.front(), Some(Action::WalAppend { .. })), "it is not written yet");
+    let (acks, digest) = (rig.sent(N2, "Ack"), rig.nodes[&N2].core.state_digest());
+    let Position { epoch, sequence, .. } = old.position();
+    rig.event(N2, Event::WalAppended { space: space(), write: first.expect("it was written"), epoch, sequence });
+    assert_eq!((rig.sent(N2, "Ack"), rig.nodes[&N2].core.state_digest()), (acks, digest), "it was the first write's");
+    rig.settle();
+    assert_eq!(rig.sent(N2, "Ack"), acks + 1, "the second write is durable");
 }

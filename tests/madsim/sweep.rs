@@ -14,7 +14,10 @@ use engraft_sim::madsim_host::{Detail, World, run_story, sleep};
 
 use super::cluster::{N1, N2, N3, NODES, orders, start, status};
 
+/// How many seeds, unless [`SEEDS_FROM`] says so.
 const SEEDS: u64 = 12;
+/// The variable with another number of seeds.
+const SEEDS_FROM: &str = "ENGRAFT_MADSIM_SEEDS";
 const FAULTS: u64 = 6;
 /// What the draws of these stories are for.
 const FAULT: u64 = 0x5000;
@@ -186,7 +189,8 @@ fn check(answered: &BTreeMap<Sequence, Bytes>, logs: &[Vec<Entry>]) {
 
 #[test]
 fn whatever_was_answered_at_quorum_is_on_every_node_in_the_end() {
-    for seed in 0..SEEDS {
+    let seeds = std::env::var(SEEDS_FROM).ok().map_or(SEEDS, |text| text.parse().expect("a number of seeds"));
+    for seed in 0..seeds {
         run_story(seed, &NODES, Detail::Notices, move |world| story(world, seed));
     }
 }

@@ -7,15 +7,26 @@ use engraft_sim::{Scenario, Watch, run};
 
 fn hold(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
-        let report = run(&Scenario::swarm(seed), Watch::default()).expect("a scenario that can be run");
-        let violation = report.violation.map(|violation| violation.to_string());
-        assert_eq!(violation, None, "replay it: cargo sim run --seed {seed}");
+        holds(&Scenario::swarm(seed), "");
     }
+}
+
+fn holds(scenario: &Scenario, option: &str) {
+    let report = run(scenario, Watch::default()).expect("a scenario that can be run");
+    let violation = report.violation.map(|violation| violation.to_string());
+    assert_eq!(violation, None, "replay it: cargo sim run --seed {}{option}", scenario.seed);
 }
 
 #[test]
 fn fixed_seeds_break_nothing() {
     hold(0..25);
+}
+
+#[test]
+fn fixed_seeds_of_elections_break_nothing() {
+    for seed in 0..60 {
+        holds(&Scenario::elections(seed), " --elections");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What nodes say to each other and to clients, judged against the bytes on the disks.
 
 use engraft::core::Role;
-use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, Verdict};
+use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, Verdict, VoteRound};
 use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
 
 use super::log::Parsed;
@@ -21,6 +21,8 @@ pub(crate) struct View {
     pub(super) claimed: Sequence,
     /// The epoch in which it is primary in this life.
     pub(super) primary: Option<Epoch>,
+    /// The same from its election on, while the epoch is opening.
+    elected: Option<Epoch>,
     /// The highest sequence that it acknowledged, in any life.
     pub(super) acked: Sequence,
     /// Whether it was told that its storage failed, in this life.
@@ -38,6 +40,7 @@ impl View {
     pub(super) fn leaves(&mut self) {
         let left = self.primary.take();
         self.earlier.extend(left);
+        self.elected = None;
     }
 }
 
@@ -133,9 +136,16 @@ impl Checks {
                     self.claims(node, commit.space, None, commit.commit);
                 }
             }
+            Message::VoteRequest(request) => {
+                for ask in request.asks.iter().filter(|ask| ask.round == VoteRound::Vote) {
+                    self.votes(node, ask.space, ask.epoch, "asks for votes");
+                }
+            }
             Message::VoteAnswer(answer) => {
-                for reply in &answer.replies {
-                    if let Some(space) = self.space(reply.space).filter(|_| reply.verdict == Verdict::Granted) {
+                for reply in answer.replies.iter().filter(|reply| reply.verdict == Verdict::Granted) {
+                    if reply.round == VoteRound::Vote {
+                        self.votes(node, reply.space, reply.epoch, "gives its vote");
+                    } else if let Some(space) = self.space(reply.space) {
                         self.exposes(node, space, reply.promised);
                     }
                 }
@@ -144,7 +154,6 @@ impl Checks {
             | Message::Welcome(_)
             | Message::Goodbye(_)
             | Message::SpaceHello(_)
-            | Message::VoteRequest(_)
             | Message::Probe(_)
             | Message::ProbeEcho(_)
             | Message::Detach(_) => {}
@@ -210,6 +219,16 @@ impl Checks {
         }
     }
 
+    /// A node asks for votes, its own among them, or gives its vote: the promise is durable before.
+    fn votes(&mut self, node: NodeIndex, id: SpaceId, epoch: Epoch, does: &str) {
+        let Some(space) = self.space(id) else { return };
+        let saved = self.spaces[space].views[node].saved;
+        self.require(saved >= epoch, Invariant::S2, node, space, || {
+            format!("{does} for {epoch} and has saved the promise of {saved} only")
+        });
+        self.exposes(node, space, epoch);
+    }
+
     /// A node shows that it goes by an epoch.
     fn exposes(&mut self, node: NodeIndex, space: SpaceIndex, epoch: Epoch) {
         let view = &mut self.spaces[space].views[node];
@@ -225,6 +244,8 @@ impl Checks {
         if commit == view.claimed {
             return;
         }
+        // A primary tells its own part of the program of a commit before it tells its replicas.
+        let epoch = epoch.or(view.elected);
         let before = view.claimed;
         view.claimed = before.max(commit);
         self.require(commit > before, Invariant::S7, node, space, || format!("names commit {commit} after {before}"));
@@ -275,16 +296,21 @@ impl Checks {
         let Some(space) = self.space(id) else { return };
         let at = &mut self.spaces[space];
         match role {
-            Role::Opening => {}
-            Role::Primary => at.views[node].primary = Some(epoch),
+            Role::Opening => at.views[node].elected = Some(epoch),
+            Role::Primary => {
+                let view = &mut at.views[node];
+                (view.elected, view.primary) = (Some(epoch), Some(epoch));
+            }
             Role::Candidate | Role::Replica | Role::Stopped => {
                 at.views[node].leaves();
                 return;
             }
         }
         let before = at.views[node].earlier.contains(&epoch);
+        // Who is elected may have entries on the way to its disk: they are there before its epoch opens.
+        let writes = role == Role::Opening;
         let complete = at.universe.committed_before(epoch).is_none_or(|(sequence, epoch, chain)| {
-            at.logs[node].record(sequence).is_some_and(|own| own.epoch == epoch && own.chain == chain)
+            at.logs[node].record(sequence).map_or(writes, |own| own.epoch == epoch && own.chain == chain)
         });
         let lying = at.logs[node].damage.anything;
         self.require(node_index(epoch.owner()) == node, Invariant::S1, node, space, || {

@@ -90,7 +90,11 @@ impl Checks {
     /// Nobody answers for an epoch that is over.
     fn answers_in_time(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
         let at = &self.spaces[space];
-        let above = |voter: &&NodeIndex| at.views[**voter].exposed > token.epoch;
+        // A promise binds before anybody is told of it.
+        let above = |voter: &&NodeIndex| {
+            let view = &at.views[**voter];
+            view.exposed.max(view.saved) > token.epoch
+        };
         let (own, promised) = (above(&&node), at.voters.iter().filter(above).count());
         let over = self.clocks_hold && level != Ack::Local && promised >= at.majority();
         self.require(!own, Invariant::S9, node, space, || format!("answers {} and promised above it", token.sequence));
