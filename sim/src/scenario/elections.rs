@@ -4,7 +4,7 @@
 //! two has an election. Here time-outs are short, clients are few, and faults are those that separate a primary from
 //! its voters, or that reach into the moment in which one is replaced.
 
-use engraft::core::{Ack, Promotion};
+use engraft::core::{Ack, Isolation, Promotion};
 use engraft::types::{FsyncMode, NodeId, SpaceName};
 
 use super::{
@@ -126,6 +126,12 @@ fn spaces(draws: &Draws, nodes: u16) -> Vec<SpacePlan> {
             primary: draws.node(11, index, nodes),
             voters: voters.collect(),
             promotion: Promotion::Automatic,
+            isolation: draws.one(
+                14,
+                index,
+                &[Isolation::Exposure, Isolation::Exposure, Isolation::Stop],
+                Isolation::Exposure,
+            ),
             ack: draws.one(12, index, &[Ack::Local, Ack::Quorum, Ack::All], Ack::Quorum),
             fsync: draws.one(13, index, &[FsyncMode::PerBatch, FsyncMode::PerWrite], FsyncMode::PerBatch),
         })
