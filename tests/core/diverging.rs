@@ -191,7 +191,7 @@ fn completion_of_an_entry_that_was_truncated_and_written_again_is_not_taken_for_
     rig.settle();
     rig.inject(N2, N3, &batch(Epoch::new(0, 2, N3), common, Some(other)));
     rig.settle();
-    assert_eq!(rig.salvage[&N2], std::slice::from_ref(&old), "it was truncated");
+    assert_eq!(rig.salvage[&N2], ::core::slice::from_ref(&old), "it was truncated");
     rig.inject(N2, N1, &batch(Epoch::new(0, 3, N1), common, Some(old.clone())));
     rig.disk_step(N2);
     assert!(matches!(rig.nodes[&N2].disk.front(), Some(Action::WalAppend { .. })), "it is not written yet");
