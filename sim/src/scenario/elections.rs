@@ -112,6 +112,11 @@ impl Scenario {
         let faults = (0..draws.within(8, 0, 2, 14)).filter_map(|n| fault(&draws, &scenario, patience_us, n));
         let bridges = (0..draws.one(8, 1, &[0, 0, 1, 3], 1)).flat_map(|n| bridge(&draws, &scenario, patience_us, n));
         scenario.faults = faults.chain(bridges).collect();
+        // What a lost power does to unsynced bytes is what most of the log is about.
+        if scenario.faults.iter().all(|fault| fault.kind != FaultKind::Power) && draws.below(9, 0, 4) > 0 {
+            let (at_us, node) = (draws.below(9, 1, chaos_us), draws.node(9, 2, nodes));
+            scenario.faults.push(Fault::new(at_us, FaultKind::Power, node));
+        }
         scenario.faults.sort_unstable();
         scenario
     }
