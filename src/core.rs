@@ -4,6 +4,7 @@
 //! The same events give the same actions, byte for byte.
 
 pub mod action;
+mod alone;
 mod ballots;
 mod breaker;
 mod catchup;
@@ -22,6 +23,7 @@ mod lag_monitor;
 mod lease;
 mod link;
 mod log;
+mod members;
 pub mod notice;
 mod outbox;
 mod peer;

@@ -6,6 +6,7 @@
     reason = "the logs here have few entries, and a test names the one variant that it expects"
 )]
 
+mod alone;
 mod appending;
 mod catching_up;
 mod chaos;

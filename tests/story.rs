@@ -6,6 +6,7 @@ mod elections;
 mod first;
 mod network;
 mod replicas;
+mod two_nodes;
 
 use engraft_sim::scenario::Scenario;
 use engraft_sim::trace::LineKind;

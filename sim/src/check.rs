@@ -7,6 +7,7 @@ mod claims;
 mod exposure;
 mod invariant;
 mod log;
+mod members;
 mod opening;
 mod told;
 mod truncation;
@@ -22,6 +23,7 @@ use crate::scenario::{Scenario, SpacePlan};
 
 pub use invariant::{Invariant, Violation};
 pub(crate) use log::{Damage, DiskLog};
+pub(crate) use members::NodeSet;
 pub(crate) use universe::Universe;
 
 /// A space's place in the scenario's list.
@@ -273,8 +275,8 @@ impl SpaceChecks {
         }
     }
 
-    /// How many voters have the entry that stands at `sequence` on `node`, durable.
-    pub(crate) fn holders(&self, node: NodeIndex, sequence: Sequence) -> usize {
+    /// How many of these voters have the entry that stands at `sequence` on `node`, durable.
+    pub(crate) fn holders(&self, node: NodeIndex, sequence: Sequence, voters: NodeSet) -> usize {
         let Some(record) = self.logs[node].record(sequence) else { return 0 };
         let holds = |voter: &&NodeIndex| {
             // What was taken from a node behind its back counts as far as it acknowledged it before.
@@ -287,7 +289,7 @@ impl SpaceChecks {
                     .record(sequence)
                     .is_some_and(|other| other.epoch == record.epoch && other.chain == record.chain)
         };
-        self.voters.iter().filter(holds).count()
+        self.voters.iter().filter(|voter| voters.contains(**voter)).filter(holds).count()
     }
 }
 

@@ -268,6 +268,15 @@ pub enum AppendError {
         /// The epoch in which the primary is alone.
         epoch: Epoch,
     },
+    /// This node is a learner: its log may lack what was committed while it was none.
+    #[error(
+        "this node does not vote in the space since {epoch}: its log may lack what {} committed since; bring that node back",
+        epoch.owner()
+    )]
+    NotVoter {
+        /// The epoch that it knows of.
+        epoch: Epoch,
+    },
     /// A primary is heard: promoting another node would only disturb it.
     #[error("{primary} is the primary and is heard; stop it, or wait until it is gone")]
     PrimaryAlive {

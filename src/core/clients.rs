@@ -119,6 +119,9 @@ impl ReplicationState {
             Part::Replica(receiver) if self.hears_another(context.config.node, context) => {
                 Outcome::Failed(AppendError::PrimaryAlive { primary: receiver.epoch().owner() })
             }
+            Part::Replica(_) if !self.voters().contains(&context.config.node) => {
+                Outcome::Failed(AppendError::NotVoter { epoch: self.log.end().epoch })
+            }
             Part::Replica(_) if self.divergence.is_some() => Outcome::Failed(AppendError::NotReady),
             Part::Replica(_) => {
                 self.election.eager = true;
@@ -212,6 +215,7 @@ impl ReplicationState {
             primary: self.primary_hint(now, links, config),
             leased: matches!(&self.part, Part::Primary(primary) if primary.is_leased()),
             epoch: self.epoch(),
+            voters: self.voters().to_vec(),
             promise: self.promise,
             end: self.log.end().sequence,
             durable: self.log.durable(),

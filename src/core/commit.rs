@@ -18,7 +18,7 @@ impl Primary {
             *commit = majority;
             context.notify(Notice::Committed { space: self.space, commit: majority });
         }
-        self.exposure.note_committed(*commit, context.now, context.config);
+        self.exposure.note_committed(self.safe(*commit), context.now, context.config);
         for progress in &mut self.shipper.replicas {
             if progress.commit < *commit
                 && !progress.unconfirmed

@@ -205,8 +205,8 @@ pub struct ReplicationConfig {
     pub exposure_bytes_max: u64,
     /// How long an entry may be answered at [`Ack::Local`] and not be committed. Default 5 s, 1 ms to 1 h.
     pub exposure_age_max: Duration,
-    /// How long the one replica of a primary may be gone before the primary goes on alone. Default 2 s; at least the
-    /// shortest election time-out.
+    /// How long a primary of two may be without its lease, since its replica is gone, before it goes on alone.
+    /// Default 2 s; at least the shortest election time-out.
     pub alone_after: Duration,
     /// How long a write may stay unsynced before the node gives up its lease, or its part in one. Default 1 s, 1 ms to 1 h.
     pub stall_limit: Duration,

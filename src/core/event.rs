@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::types::entry::StartFound;
 use crate::types::message::{CloseReason, SpaceEpoch};
 use crate::types::{
     Control, Entry, Epoch, EpochHistory, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName,
@@ -132,6 +133,8 @@ pub struct SpaceOpened {
     pub end: Position,
     /// Its epoch history.
     pub history: EpochHistory,
+    /// What the entries say that begin its epochs, in the order of the log.
+    pub starts: Vec<StartFound>,
     /// The highest epoch that this node has promised in it.
     pub promise: Epoch,
 }

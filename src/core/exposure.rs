@@ -76,6 +76,11 @@ impl Exposure {
         }
     }
 
+    /// Goes on counting what was exposed in the epoch before.
+    pub(super) fn carry(&mut self, before: Self) {
+        (self.pieces, self.entries, self.bytes) = (before.pieces, before.entries, before.bytes);
+    }
+
     /// The bytes that may be exposed, where that is limited.
     pub(super) fn limit(&self, config: &ReplicationConfig) -> Option<u64> {
         self.limited.then_some(config.exposure_bytes_max)

@@ -146,7 +146,7 @@ impl ReplicationState {
         let voter = self.config.voters.contains(&peer);
         let Part::Primary(primary) = &mut self.part else { return };
         if voter && promised > primary.epoch() {
-            self.depose(promised, context);
+            self.outbid(promised, context);
         } else if voter {
             primary.note_echo(peer, sent.min(context.now));
         }

@@ -20,6 +20,9 @@ use super::wal_shipper::Shipped;
 #[derive(Debug, Clone, Copy, Hash)]
 pub(super) struct Lease {
     pub(super) held: bool,
+    /// Since when the lease is lost, or since when the own disk does not stall any more where that was later.
+    pub(super) unheard: Time,
+    stalled: bool,
     /// When the next probe leaves, while the lease is not held.
     pub(super) probe_at: Time,
     /// When it is looked again whether answers may leave that wait for a majority's stickiness.
@@ -29,7 +32,7 @@ pub(super) struct Lease {
 impl Lease {
     /// The lease of a primary that was just elected: a grant is the first echo.
     pub(super) fn new() -> Self {
-        Self { held: true, probe_at: Time::ZERO, look_at: None }
+        Self { held: true, unheard: Time::ZERO, stalled: false, probe_at: Time::ZERO, look_at: None }
     }
 }
 
@@ -65,9 +68,12 @@ impl Primary {
     pub(super) fn refresh_lease(&mut self, stalled: bool, log: &Log, commit: &mut Sequence, context: &mut Context<'_>) {
         let holds = !stalled && self.until(Echoes::All, context.links, context.config) > Some(context.now);
         let (space, epoch) = (self.space, self.epoch());
+        if core::mem::replace(&mut self.lease.stalled, stalled) && !stalled {
+            self.lease.unheard = context.now;
+        }
         match (self.lease.held, holds) {
             (true, false) => {
-                self.lease.held = false;
+                (self.lease.held, self.lease.unheard) = (false, context.now);
                 self.shipper.floor = Time(context.now.0 + 1);
                 self.lease.probe_at = self.shipper.floor;
                 self.release_replicas(log, context);

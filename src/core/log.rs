@@ -1,12 +1,15 @@
 //! What the core knows of one space's log: its end, what of it is durable, and the writes under way.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::types::entry::StartFound;
 use crate::types::{Control, Entry, Epoch, EpochHistory, Position, Sequence, SpaceId, Time, WriteId};
 
 use super::action::{Action, Actions};
 use super::exposure::told_limit;
+use super::members::Members;
 
 /// Entries in one write at most; Engram's group.
 const WRITE_ENTRIES_MAX: usize = 1_000;
@@ -37,8 +40,9 @@ struct Write {
 pub(crate) struct Log {
     space: SpaceId,
     history: EpochHistory,
-    /// The newest epoch whose first entry came by since this start, and the limit of exposure that it tells, in bytes.
+    /// The newest epoch, and the limit of exposure that its first entry tells, in bytes.
     exposure_limit: Option<(Epoch, Option<u64>)>,
+    members: Members,
     end: Position,
     durable: Sequence,
     unwritten: VecDeque<Entry>,
@@ -55,6 +59,7 @@ impl Log {
             space,
             history,
             exposure_limit: None,
+            members: Members::default(),
             end,
             durable: end.sequence,
             unwritten: VecDeque::new(),
@@ -63,6 +68,16 @@ impl Log {
             undurable_bytes: 0,
             chains: VecDeque::from([end.chain]),
         }
+    }
+
+    /// The same, with what recovery found in the start entries.
+    pub(crate) fn recovered(space: SpaceId, end: Position, history: EpochHistory, starts: Vec<StartFound>) -> Self {
+        let mut log = Self::new(space, end, history);
+        let newest = starts.last().filter(|start| log.history.epoch_at(start.first) == end.epoch);
+        let limit = |start: &StartFound| Some(start.body.exposure_bytes_max).filter(|limit| *limit > 0);
+        log.exposure_limit = newest.map(|start| (end.epoch, limit(start)));
+        log.members.recover(starts);
+        log
     }
 
     /// The last entry, writes under way included.
@@ -80,10 +95,14 @@ impl Log {
         &self.history
     }
 
-    /// The bytes that the primary of an epoch may have answered at Local and not committed; `None` where it had no limit, or
-    /// where its first entry is not among those that came by since this start.
+    /// The bytes that the primary of an epoch may have answered at Local and not committed; `None` where it had no limit.
     pub(crate) fn exposure_limit_of(&self, epoch: Epoch) -> Option<u64> {
         self.exposure_limit.filter(|(of, _)| *of == epoch).and_then(|(_, limit)| limit)
+    }
+
+    /// What the start entries say of voters and lineage, writes under way included.
+    pub(crate) fn members(&self) -> &Members {
+        &self.members
     }
 
     /// Entries that are not durable yet.
@@ -118,6 +137,7 @@ impl Log {
         self.history.note(position.epoch, position.sequence);
         if entry.header.control().kind == Control::EPOCH_START {
             self.exposure_limit = Some((position.epoch, told_limit(&entry)));
+            self.members.note_entry(&entry);
         }
         self.end = position;
         self.undurable_bytes += entry.size() as u64;
@@ -189,6 +209,7 @@ impl Log {
         }
         self.history.truncate(end.sequence);
         self.exposure_limit = self.exposure_limit.filter(|(epoch, _)| *epoch <= end.epoch);
+        self.members.truncate(end.sequence);
         (self.end, self.durable) = (end, end.sequence);
     }
 

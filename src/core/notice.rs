@@ -46,6 +46,23 @@ pub enum Notice {
         /// The epoch that it would open.
         epoch: Epoch,
     },
+    /// The one replica is gone: this node alone votes from here on. What it answers is on no other node until the replica
+    /// is back.
+    WentAlone {
+        /// The space.
+        space: SpaceId,
+        /// The epoch in which it is alone.
+        epoch: Epoch,
+    },
+    /// A learner keeps up, and is a voter from here on.
+    VoterBack {
+        /// The space.
+        space: SpaceId,
+        /// The voter.
+        voter: NodeId,
+        /// The epoch that counts it again.
+        epoch: Epoch,
+    },
     /// A majority echoed lately: the primary ships and answers at every level.
     LeaseHeld {
         /// The space.
@@ -278,6 +295,8 @@ impl fmt::Display for Notice {
             Self::BecamePrimary { space, epoch } => write!(formatter, "{space} became primary in {epoch}"),
             Self::Deposed { space, epoch, by } => write!(formatter, "{space} deposed in {epoch} by {by}"),
             Self::ElectionStarted { space, epoch } => write!(formatter, "{space} stands for {epoch}"),
+            Self::WentAlone { space, epoch } => write!(formatter, "{space} is alone in {epoch}"),
+            Self::VoterBack { space, voter, epoch } => write!(formatter, "{space} {voter} votes again in {epoch}"),
             Self::LeaseHeld { space, epoch } => write!(formatter, "{space} lease of {epoch} held"),
             Self::LeaseLost { space, epoch } => write!(formatter, "{space} lease of {epoch} lost"),
             Self::ExposureReached { space, entries, bytes, age_ms } => {

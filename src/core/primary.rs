@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::types::entry::control_payload;
+use crate::types::entry::StartBody;
 use crate::types::message::{CloseReason, Refusal, ReplicationAck, SpaceCommit};
 use crate::types::{
     Control, Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time, WalEntryType,
@@ -16,6 +16,7 @@ use super::event::Append;
 use super::exposure::Exposure;
 use super::lease::Lease;
 use super::log::Log;
+use super::members::to_be_named;
 use super::notice::{Notice, StopReason};
 use super::waiting::{self, Waiter, Waiting, token};
 use super::wal_shipper::{Shipped, WalShipper};
@@ -24,8 +25,11 @@ use super::wal_shipper::{Shipped, WalShipper};
 #[derive(Debug, Clone, Hash)]
 pub(super) struct Primary {
     pub(super) space: SpaceId,
+    /// The voters in force: those of the replicas that are not among them are learners.
     pub(super) voters: Vec<NodeId>,
-    ack: Ack,
+    /// What the epoch's first entry says.
+    body: StartBody,
+    pub(super) ack: Ack,
     pub(super) phase: Phase,
     /// Whether the engine is ready for appends.
     ready: bool,
@@ -44,11 +48,11 @@ pub(super) enum Phase {
 }
 
 impl Primary {
-    /// The primary of an epoch whose votes were asked for at `asked`.
+    /// The primary of an epoch whose votes were asked for at `asked`, and in which `voters` vote.
     pub(super) fn new(
         name: SpaceName,
         epoch: Epoch,
-        asked: Time,
+        (asked, voters): (Time, Vec<NodeId>),
         config: &SpaceConfig,
         log: &Log,
         context: &Context<'_>,
@@ -60,12 +64,15 @@ impl Primary {
         for progress in &mut shipper.replicas {
             progress.attach(context.links.open_to(progress.node), log.end());
         }
-        let voters = config.voters.clone();
         let phase = Phase::Starting { start: log.end().sequence.next() };
         let (ready, lease) = (!config.readiness_gate, Lease::new());
         shipper.floor = asked;
         let exposure = Exposure::new(voters.len(), config.isolation);
-        Self { space, voters, ack: config.ack, phase, ready, lease, shipper, waiting: Waiting::default(), exposure }
+        let limit = exposure.limit(context.config).unwrap_or_default();
+        let named = to_be_named(&voters, &config.voters);
+        let body = StartBody { exposure_bytes_max: limit, lineage: log.members().lineage(), voters: named };
+        let (ack, waiting) = (config.ack, Waiting::default());
+        Self { space, voters, body, ack, phase, ready, lease, shipper, waiting, exposure }
     }
 
     pub(super) fn epoch(&self) -> Epoch {
@@ -99,8 +106,7 @@ impl Primary {
 
     /// Writes the epoch's first entry, and tells every replica who the primary is.
     pub(super) fn start(&mut self, log: &mut Log, commit: Sequence, context: &mut Context<'_>) {
-        let limit = self.exposure.limit(context.config).unwrap_or_default();
-        let body = control_payload(log.end().sequence.next(), &limit.to_le_bytes());
+        let body = self.body.payload(log.end().sequence.next());
         let timestamp = context.config.clock_origin.saturating_add(context.now.0.saturating_mul(1_000));
         let entry = Entry::following(
             &log.end(),
@@ -156,6 +162,7 @@ impl Primary {
         if self.level(append) == Ack::Local && self.is_isolated() {
             return Err(AppendError::Isolated);
         }
+        self.has_replicas(self.level(append))?;
         let (expected, found) = (context.config.entry_bytes_max, append.payload.len() as u64);
         if found > expected {
             return Err(AppendError::TooLarge { expected, found });

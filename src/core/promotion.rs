@@ -3,6 +3,7 @@
 //! Architecture Invariant: a promise binds in memory when it is decided, and is durable before anybody hears of it.
 //! A node stands only with an epoch above every one that it ever promised, so that no epoch is stood for twice.
 
+mod hint;
 mod voting;
 
 use alloc::vec::Vec;
@@ -16,7 +17,9 @@ use super::action::Action;
 use super::config::ReplicationConfig;
 use super::context::Context;
 use super::draw::{draw_below, purpose};
+use super::exposure::Exposure;
 use super::link::Links;
+use super::members::Opens;
 use super::notice::{Notice, StopReason};
 use super::primary::Primary;
 use super::receiver::Receiver;
@@ -53,6 +56,10 @@ pub(super) struct Election {
 pub(super) struct Candidacy {
     epoch: Epoch,
     pub(super) round: VoteRound,
+    /// What its start entry would change of who votes.
+    opens: Opens,
+    /// What this node exposed in its own epoch before, where that goes on.
+    pub(super) exposed: Option<Exposure>,
     /// Whether the voters were asked: a vote is asked for once this node's own promise is durable.
     asked: Option<Time>,
     /// Who granted, this node among them.
@@ -109,7 +116,7 @@ impl ReplicationState {
     }
 
     fn is_voter(&self, node: NodeId) -> bool {
-        self.config.voters.contains(&node)
+        self.voters().contains(&node)
     }
 
     /// The space is open: waits for its primary, or stands at once where this node was it.
@@ -171,20 +178,26 @@ impl ReplicationState {
     /// Stands at once where nothing has to be waited for and a majority can be asked.
     pub(super) fn stand_eagerly(&mut self, context: &mut Context<'_>) {
         let open = |voter: &&NodeId| **voter == context.config.node || context.links.open_to(**voter).is_some();
-        let reachable = self.config.voters.iter().filter(open).count();
+        let reachable = self.voters().iter().filter(open).count();
         // What is about to be truncated must not become the log of a primary.
         let follows = matches!(&self.part, Part::Replica(_)) && self.divergence.is_none();
+        let follows = follows && self.is_voter(context.config.node);
         if self.election.eager && follows && self.election.candidacy.is_none() && self.is_majority(reachable) {
             self.stand(VoteRound::PreVote, context);
         }
     }
 
     fn is_majority(&self, count: usize) -> bool {
-        count > self.config.voters.len() / 2
+        count > self.voters().len() / 2
     }
 
     /// Stands with an epoch above everything that is known. A real vote is asked for once the own promise is durable.
     pub(super) fn stand(&mut self, round: VoteRound, context: &mut Context<'_>) {
+        self.stand_for(round, Opens::Same, context);
+    }
+
+    /// The same, with an epoch that may change who votes.
+    pub(super) fn stand_for(&mut self, round: VoteRound, opens: Opens, context: &mut Context<'_>) {
         let highest = self.promise.max(self.log.end().epoch).max(self.election.floor);
         let Some(epoch) = highest.next_for(context.config.node) else {
             self.stop(StopReason::TermsExhausted { last: highest }, context);
@@ -193,7 +206,8 @@ impl ReplicationState {
         let rebids = self.election.candidacy.as_ref().map_or(0, |before| before.rebids + 1);
         let quarter = micros(context.config.election_timeout_min) / 4;
         let until = context.now + Duration::from_micros(quarter + self.draw(quarter, context.config));
-        let candidacy = Candidacy { epoch, round, asked: None, granted: Vec::new(), rebids, until };
+        let candidacy =
+            Candidacy { epoch, round, opens, exposed: None, asked: None, granted: Vec::new(), rebids, until };
         self.election.candidacy = Some(candidacy);
         match round {
             VoteRound::PreVote => self.ask_voters(context),
@@ -247,8 +261,9 @@ impl ReplicationState {
     fn ask_voters(&mut self, context: &mut Context<'_>) {
         let Some(candidacy) = &mut self.election.candidacy else { return };
         candidacy.asked = Some(context.now);
-        for index in 0..self.config.voters.len() {
-            let Some(&voter) = self.config.voters.get(index) else { break };
+        let asks = if candidacy.opens.by_itself() { 0 } else { self.voters().len() };
+        for index in 0..asks {
+            let Some(&voter) = self.voters().get(index) else { break };
             if let Some(link) = context.links.open_to(voter) {
                 self.ask_voter(link, context);
             }
@@ -267,8 +282,8 @@ impl ReplicationState {
 
     /// The link to a voter is open: it is asked as the others were.
     pub(super) fn voter_linked(&mut self, voter: NodeId, link: LinkId, context: &mut Context<'_>) {
-        let asked = self.election.candidacy.as_ref().is_some_and(|candidacy| candidacy.asked.is_some());
-        if asked && self.is_voter(voter) {
+        let asks = |candidacy: &Candidacy| candidacy.asked.is_some() && !candidacy.opens.by_itself();
+        if self.election.candidacy.as_ref().is_some_and(asks) && self.is_voter(voter) {
             self.ask_voter(link, context);
         }
         self.stand_eagerly(context);
@@ -301,8 +316,8 @@ impl ReplicationState {
             return;
         }
         candidacy.granted.push(voter);
-        let (round, votes) = (candidacy.round, candidacy.granted.len());
-        if !self.is_majority(votes) {
+        let (round, votes, by_itself) = (candidacy.round, candidacy.granted.len(), candidacy.opens.by_itself());
+        if !self.is_majority(votes) && !by_itself {
             return;
         }
         match round {
@@ -313,14 +328,25 @@ impl ReplicationState {
 
     /// A majority voted for this node: it is the primary of its epoch.
     fn elected(&mut self, context: &mut Context<'_>) {
-        let Some(Candidacy { epoch, granted, asked, .. }) = self.election.candidacy.take() else { return };
+        let Some(Candidacy { epoch, opens, exposed, granted, asked, .. }) = self.election.candidacy.take() else {
+            return;
+        };
         self.election.eager = false;
         self.tell_bound(epoch, context);
         let asked = asked.unwrap_or(context.now);
-        let mut primary = Primary::new(self.name.clone(), epoch, asked, &self.config, &self.log, context);
+        let voters = opens.voters(self.voters(), context.config.node);
+        let mut primary = Primary::new(self.name.clone(), epoch, (asked, voters), &self.config, &self.log, context);
         granted.iter().for_each(|&voter| primary.note_echo(voter, asked));
+        if let Opens::With(learner) = opens {
+            // It echoed until now. Without a lease nothing would reach it that it can attach to.
+            primary.note_echo(learner, asked);
+        }
+        if let Some(exposed) = exposed {
+            primary.exposure.carry(exposed);
+        }
         self.part = Part::Primary(alloc::boxed::Box::new(primary));
         context.notify(Notice::BecamePrimary { space: self.space, epoch });
+        self.tell_voters(opens, epoch, context);
         self.tell_role(context);
         if let Part::Primary(primary) = &mut self.part {
             primary.start(&mut self.log, self.commit, context);
@@ -364,23 +390,5 @@ impl ReplicationState {
         let spread = self.draw(half, context.config);
         self.election.armed = context.now;
         self.election.timeout = Duration::from_micros(spread);
-    }
-
-    /// Who the primary is, as far as this node knows.
-    pub(super) fn primary_hint(&self, now: Time, links: &Links, config: &ReplicationConfig) -> Option<NodeId> {
-        match &self.part {
-            Part::Primary(primary) => Some(primary.epoch().owner()),
-            Part::Replica(receiver) if receiver.epoch() == Epoch::ZERO => {
-                // The home of the space is who stands first; where it has not come by, others have stood meanwhile.
-                let (home, patience) = (self.home(), self.election.started + config.election_timeout_max);
-                let expected = !self.config.promotes_itself() || patience > now;
-                (expected && home != config.node && !self.election.stands()).then_some(home)
-            }
-            Part::Replica(receiver) => {
-                let heard = receiver.heard(links).is_some_and(|heard| heard + config.election_timeout_max > now);
-                (heard && receiver.epoch() == self.promise).then_some(receiver.epoch().owner())
-            }
-            Part::Stopped(_) => None,
-        }
     }
 }

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::format;
 
+use crate::types::entry::StartBody;
 use crate::types::message::{
     CloseReason, Message, Refusal, RefusalReason, ReplicationAck, ReplicationBatch, ReplicationBatchHeader, SpaceCommit,
 };
@@ -287,6 +288,12 @@ fn chained(previous: Position, batch: &ReplicationBatch) -> Result<Sequence, Clo
             || position.epoch > batch.header.epoch
         {
             return Err(unchained(entry, before.epoch, batch.header.epoch));
+        }
+        if let Err(error) = StartBody::of(entry) {
+            return Err(CloseReason::Unexpected {
+                expected: format!("a start of {} that can be read", position.epoch),
+                found: format!("{position}: {error}"),
+            });
         }
         before = position;
     }

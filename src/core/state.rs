@@ -79,7 +79,7 @@ impl ReplicationState {
     /// The space as recovery found it. Who was the primary stands at once, everybody else waits for one.
     pub(super) fn open(opened: SpaceOpened, context: &mut Context<'_>) -> Self {
         let space = opened.name.id();
-        let log = Log::new(space, opened.end, opened.history);
+        let log = Log::recovered(space, opened.end, opened.history, opened.starts);
         let mut state = Self {
             name: opened.name,
             space,
@@ -230,7 +230,7 @@ impl ReplicationState {
         if let RefusalReason::Stale { promised } = refusal.reason {
             // The voter can acknowledge nothing of this epoch any more, and may have voted for another primary.
             if promised > self.promise && refusal.epoch == primary.epoch() && self.config.voters.contains(&peer) {
-                self.depose(promised, context);
+                self.outbid(promised, context);
             }
             return;
         }
@@ -274,6 +274,7 @@ impl ReplicationState {
             }
             Part::Stopped(_) => {}
         }
+        self.change_voters(context);
     }
 
     /// Entries were read.

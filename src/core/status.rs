@@ -145,6 +145,8 @@ pub struct SpaceStatus {
     /// The epoch in force, as far as this node knows; printed form.
     #[serde(serialize_with = "as_text")]
     pub epoch: Epoch,
+    /// The voters in force, as far as this node's log says.
+    pub voters: Vec<NodeId>,
     /// The highest epoch that this node promised; printed form.
     #[serde(serialize_with = "as_text")]
     pub promise: Epoch,

@@ -105,6 +105,7 @@ fn level(notice: &Notice) -> Level {
         | Notice::BecamePrimary { .. }
         | Notice::ElectionStarted { .. }
         | Notice::LeaseHeld { .. }
+        | Notice::VoterBack { .. }
         | Notice::LinkOpened { .. }
         | Notice::BreakerHalfOpened { .. }
         | Notice::BreakerClosed { .. } => Level::INFO,
@@ -112,6 +113,7 @@ fn level(notice: &Notice) -> Level {
         | Notice::Deposed { .. }
         | Notice::LeaseLost { .. }
         | Notice::ReplicaDiverged { .. }
+        | Notice::WentAlone { .. }
         | Notice::ExposureReached { .. }
         | Notice::Salvaged { .. }
         | Notice::SalvageFailed { .. }

@@ -218,6 +218,7 @@ mod tests {
         let config = SpaceConfig::new(NodeId(2), [NodeId(1), NodeId(2)].into());
         let end = Position { sequence, ..Position::default() };
         let (name, history) = (name.clone(), EpochHistory::default());
-        Event::SpaceOpened(Box::new(SpaceOpened { name, config, end, history, promise: Epoch::ZERO }))
+        let (starts, promise) = (Vec::new(), Epoch::ZERO);
+        Event::SpaceOpened(Box::new(SpaceOpened { name, config, end, history, starts, promise }))
     }
 }

@@ -188,6 +188,7 @@ impl<M: Meter> Trio<M> {
             config: SpaceConfig { ack: Ack::Quorum, ..SpaceConfig::new(primary, voters) },
             end: Position { chain: chain_start(cluster, space), ..Position::default() },
             history: EpochHistory::default(),
+            starts: Vec::new(),
             promise: Epoch::ZERO,
         }))
     }

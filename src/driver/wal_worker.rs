@@ -7,6 +7,7 @@ mod import;
 mod request;
 mod space_log;
 mod space_queue;
+mod starts;
 mod storage;
 
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use super::{Epoch, Position, Sequence};
 
 mod header;
+mod start;
 
 pub use header::{HEADER_SIZE, HeaderFields, WAL_MAGIC, WalEntryHeader, chain, chain_start};
+pub use start::{StartBody, StartError, StartFound};
 
 /// The type of an entry, numbered as Engram numbers them; others are carried as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

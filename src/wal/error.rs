@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::types::entry::StartError;
 use crate::types::{ClusterId, EntryError, Epoch, NodeId, Sequence};
 
 /// Why the log cannot go on at some offset of a file.
@@ -11,6 +12,9 @@ pub enum BreakReason {
     /// Header or payload do not check out.
     #[error(transparent)]
     Entry(#[from] EntryError),
+    /// An entry that opens an epoch says what cannot be read.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The file ends within the entry.
     #[error("the file ends within an entry: it needs {expected} bytes from here, there are {found}")]
     CutShort {

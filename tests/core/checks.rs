@@ -3,8 +3,9 @@
 use alloc::collections::BTreeMap;
 
 use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Notice, Outcome, Role, WRITES_UNDER_WAY};
+use engraft::types::entry::StartBody;
 use engraft::types::message::{Message, Verdict, VoteRound};
-use engraft::types::{Entry, Epoch, NodeId, Position, RequestId, Sequence, Token};
+use engraft::types::{Control, Entry, Epoch, NodeId, Position, RequestId, Sequence, Token};
 
 use super::rig::{N1, N2, N3, Rig, space};
 
@@ -17,24 +18,26 @@ impl Rig {
         }
     }
 
-    fn holders(&self, token: Token) -> usize {
-        let holds = |node: &NodeId| holds(self.synced(*node), token);
-        self.all().iter().filter(|node| holds(node)).count()
+    fn holders(&self, token: Token, voters: &[NodeId]) -> usize {
+        voters.iter().filter(|node| holds(self.synced(**node), token)).count()
     }
 
-    fn voters(&self) -> usize {
-        self.spaces[&N1].voters.len()
-    }
-
-    /// How many nodes make a majority.
-    fn majority(&self) -> usize {
-        self.voters() / 2 + 1
+    /// The voters of an epoch, as its first entry in its owner's log names them.
+    fn voters_in(&self, node: NodeId, epoch: Epoch) -> Vec<NodeId> {
+        let begins = |entry: &&Entry| entry.header.epoch() == epoch && entry.header.control().kind != Control::USER;
+        let owner = epoch.owner();
+        let log = self.nodes.get(&owner).map(|state| &state.log).or(self.away.get(&owner).map(|(log, _)| log));
+        let entries = log.into_iter().flatten().rev();
+        let first = entries.take_while(|entry| entry.header.epoch() >= epoch).find(begins);
+        let named = first.map(|entry| StartBody::parse(&entry.payload).expect("it can be read").voters);
+        named.filter(|named| !named.is_empty()).unwrap_or_else(|| self.spaces[&node].voters.clone())
     }
 
     /// How many nodes have promised above this epoch, durably.
-    fn promised_above(&self, epoch: Epoch) -> usize {
-        let promises = self.nodes.values().map(|state| state.promise).chain(self.away.values().map(|away| away.1));
-        promises.filter(|promise| *promise > epoch).count()
+    fn promised_above(&self, epoch: Epoch, voters: &[NodeId]) -> usize {
+        let running = self.nodes.iter().map(|(node, state)| (node, state.promise));
+        let promises = running.chain(self.away.iter().map(|(node, away)| (node, away.1)));
+        promises.filter(|(node, promise)| voters.contains(node) && *promise > epoch).count()
     }
 
     /// What must hold at the moment at which a node orders something.
@@ -99,16 +102,21 @@ impl Rig {
 
     /// What must hold when a client is told that its append is as durable as it asked.
     fn check_answer(&mut self, node: NodeId, request: RequestId, token: Token) {
+        let voters = self.voters_in(node, token.epoch);
+        let majority = voters.len() / 2 + 1;
         let needed = match self.levels[&request] {
             Ack::Local => 1,
-            Ack::Quorum => self.majority(),
-            Ack::All => self.voters(),
+            Ack::Quorum => majority,
+            Ack::All => voters.len(),
         };
         let promise = self.status(node).promise;
         assert!(promise <= token.epoch, "S9: {node} answers {token} and has promised {promise}");
-        let above = self.promised_above(token.epoch);
-        assert!(needed == 1 || above < self.majority(), "S9: {token} is answered, {above} nodes promised above");
-        let found = self.holders(token);
+        let above = self.promised_above(token.epoch, &voters);
+        assert!(
+            self.levels[&request] == Ack::Local || above < majority,
+            "S9: {token} is answered, {above} nodes promised above"
+        );
+        let found = self.holders(token, &voters);
         assert!(found >= needed, "S6: {request} is answered, {found} of {needed} nodes have {token} synced");
         assert!(holds(self.synced(node), token), "{request} is answered before the primary's own fsync");
         self.answered.push((self.levels[&request], token));
@@ -122,8 +130,9 @@ impl Rig {
         let position = known.get(commit.0 as usize - 1).or_else(|| self.truth.get(&commit));
         let position = *position.expect("S7: a commit of an entry that nobody has");
         let token = Token { space: space(), epoch: position.epoch, sequence: commit };
-        let holders = self.holders(token);
-        assert!(holders >= self.majority(), "{node} tells {token} as committed, a majority lacks it");
+        let voters = self.voters_in(node, token.epoch);
+        let holders = self.holders(token, &voters);
+        assert!(holders > voters.len() / 2, "{node} tells {token} as committed, a majority lacks it");
         if matches!(status.role, Role::Primary | Role::Opening) {
             assert_eq!(position.epoch, status.epoch, "S10: {token} is committed in a later epoch");
         }

@@ -60,7 +60,8 @@ impl Crowd {
                 let name = SpaceName::new(&format!("tenant-{number}")).expect("a name");
                 let origin = Position { chain: chain_start(cluster(), name.id()), ..Position::default() };
                 let (config, history) = (SpaceConfig::new(N1, all.to_vec()), EpochHistory::default());
-                let opened = SpaceOpened { name, config, end: origin, history, promise: Epoch::ZERO };
+                let (starts, promise) = (Vec::new(), Epoch::ZERO);
+                let opened = SpaceOpened { name, config, end: origin, history, starts, promise };
                 crowd.events.push_back((node, Event::SpaceOpened(Box::new(opened))));
             }
         }

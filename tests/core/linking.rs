@@ -128,6 +128,7 @@ fn space_that_a_replica_does_not_know_is_not_tried_again_soon() {
             config: rig.spaces[&node].clone(),
             end: Position { chain, ..Position::default() },
             history: EpochHistory::default(),
+            starts: Vec::new(),
             promise: Epoch::ZERO,
         };
         rig.event(node, Event::SpaceOpened(Box::new(opened)));

@@ -10,7 +10,7 @@ use engraft::core::{
     Ack, Action, Actions, Event, Notice, Outcome, Promotion, ReplicationConfig, ReplicationCoordinator, SpaceConfig,
     SpaceOpened, StorageError, StorageErrorKind, StorageOperation,
 };
-use engraft::types::entry::chain_start;
+use engraft::types::entry::{StartBody, StartFound, chain_start};
 use engraft::types::message::{CloseReason, SpaceEpoch};
 use engraft::types::{
     ClusterId, Entry, Epoch, EpochHistory, Incarnation, LinkId, NodeId, Position, RequestId, Sequence, SpaceId,
@@ -170,6 +170,7 @@ impl Rig {
         for entry in &log {
             history.note(entry.header.epoch(), entry.header.sequence());
         }
+        let starts = starts_of(&log);
         let origin = Position { chain: chain_start(cluster(), space()), ..Position::default() };
         let end = log.last().map_or(origin, Entry::position);
         let state = Node {
@@ -190,7 +191,7 @@ impl Rig {
         };
         self.nodes.insert(node, state);
         self.away.remove(&node);
-        let opened = SpaceOpened { name: name(), config: self.spaces[&node].clone(), end, history, promise };
+        let opened = SpaceOpened { name: name(), config: self.spaces[&node].clone(), end, history, starts, promise };
         self.event(node, Event::SpaceOpened(Box::new(opened)));
     }
 
@@ -382,4 +383,10 @@ impl Rig {
             }
         }
     }
+}
+
+/// What the entries of a log say that begin its epochs, as recovery tells it.
+fn starts_of(log: &[Entry]) -> Vec<StartFound> {
+    let body = |entry: &Entry| StartBody::of(entry).expect("a start that can be read");
+    log.iter().filter_map(|entry| Some(StartFound { first: entry.header.sequence(), body: body(entry)? })).collect()
 }

@@ -174,6 +174,7 @@ fn status_of(node: u16, replica: u16) -> NodeStatus {
         stopped: None,
         primary: Some(NodeId(node)),
         leased: true,
+        voters: Vec::from([NodeId(1)]),
         epoch,
         promise: epoch,
         end,

@@ -50,6 +50,8 @@ fn breaker_opens_and_half_opens() {
                       Dials are refused, the breaker opens after three of them, half-opens by timer, closes on contact."
         .to_owned();
     scenario.phases.chaos_us = 6_000_000;
+    // Going on alone is another story.
+    scenario.knobs.alone_after_us = Some(60_000_000);
     scenario.loads.push(load(50));
     scenario.faults.push(Fault::new(300_000, FaultKind::Crash, NodeId(2)).lasting(3_000_000));
     story("breaker_opens_and_half_opens", &scenario);

@@ -28,6 +28,8 @@ fn lag_rising_through_the_statuses() {
                       Its status falls step by step as lag and failures grow, and improves after the link is back."
         .to_owned();
     scenario.phases.chaos_us = 11_000_000;
+    // Going on alone is another story.
+    scenario.knobs.alone_after_us = Some(60_000_000);
     let mut slow = load(100);
     slow.burst = 1;
     slow.every_us = 100_000;

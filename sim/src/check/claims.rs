@@ -91,6 +91,7 @@ impl Checks {
                     format!("{}{sequence} was made by another node than its epoch's", record.epoch)
                 });
                 self.spaces[space].universe.learn(sequence, known);
+                self.start_written(node, space, sequence, &record);
                 self.operation_written(
                     node,
                     space,
@@ -259,9 +260,10 @@ impl Checks {
     fn commit_advances(&mut self, node: NodeIndex, space: SpaceIndex, epoch: Option<Epoch>, commit: Sequence) {
         let at = &self.spaces[space];
         let record = at.logs[node].record(commit).copied();
-        let (holders, voters, majority) = (at.holders(node, commit), at.voters.len(), at.majority());
-        self.require(holders >= majority, Invariant::S7, node, space, || {
-            format!("names commit {commit}, which {holders} of {voters} voters have durable")
+        let voters = at.voters_in(record.map_or(Epoch::ZERO, |record| record.epoch));
+        let holders = at.holders(node, commit, voters);
+        self.require(holders >= voters.majority(), Invariant::S7, node, space, || {
+            format!("names commit {commit}, which {holders} of {} voters have durable", voters.len())
         });
         let Some(record) = record else { return };
         if let Some(epoch) = epoch {

@@ -45,6 +45,7 @@ invariants! {
     S11 "where a limit is in force, the exposure is within it at each answer at Local",
     S13 "what is truncated is durable in a salvage file before",
     S15 "tokens tell the truth",
+    S17 "quorums of memberships that follow each other meet; one change is open at a time",
     S18 "duplicated, reordered, stale and corrupt frames change no log, promise or commit",
     S19 "a node that lost its memory is in no quorum",
     S20 "corruption at or below the synced mark is never taken for a torn tail",
@@ -71,7 +72,9 @@ impl Invariant {
     /// Whether it is about what several nodes agree on: the disks of those that can be primary decide it.
     pub(crate) const fn needs_sound_disks(self) -> bool {
         match self {
-            Self::S3 | Self::S4 | Self::S6 | Self::S7 | Self::S8 | Self::S10 | Self::S15 | Self::S28 => true,
+            Self::S3 | Self::S4 | Self::S6 | Self::S7 | Self::S8 | Self::S10 | Self::S15 | Self::S17 | Self::S28 => {
+                true
+            }
             Self::S1
             | Self::S2
             | Self::S5

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use engraft::types::entry::chain_start;
 use engraft::types::{ClusterId, Epoch, HEADER_SIZE, Sequence, SpaceId, WalEntryHeader};
 
+use super::members::Start;
 use crate::disk::{FileNumber, SimDisk};
 
 /// One entry on a disk.
@@ -18,6 +19,8 @@ pub(crate) struct Record {
     size: u64,
     /// The timestamp, by which the operation is known that it is of; 0 for a control entry.
     pub(crate) stamp: u64,
+    /// What it says where it begins an epoch.
+    pub(crate) start: Option<Start>,
 }
 
 /// What was done to a log's bytes behind its back.
@@ -311,6 +314,7 @@ fn read_record(bytes: &[u8], at: u64) -> Option<(WalEntryHeader, Record)> {
     if crc32c::crc32c(payload) != header.payload_crc() {
         return None;
     }
+    let begins = header.control().kind == engraft::types::Control::EPOCH_START;
     let is_clients = header.control().kind == engraft::types::Control::USER;
     let record = Record {
         epoch: header.epoch(),
@@ -320,6 +324,7 @@ fn read_record(bytes: &[u8], at: u64) -> Option<(WalEntryHeader, Record)> {
         offset: at,
         size: (HEADER_SIZE + payload_size) as u64,
         stamp: if is_clients { header.timestamp() } else { 0 },
+        start: if begins { Start::read(payload) } else { None },
     };
     Some((header, record))
 }

@@ -72,17 +72,18 @@ impl Checks {
         let own = record.is_some_and(|record| record.epoch == token.epoch) && at.durable(node) >= sequence;
         let lying = at.logs[node].damage.anything;
         let failed = at.views[node].storage_failed;
-        let (holders, voters) = (at.holders(node, sequence), at.voters.len());
+        let voters = at.voters_in(token.epoch);
+        let holders = at.holders(node, sequence, voters);
         let needed = match level {
             Ack::Local => 1,
-            Ack::Quorum => at.majority(),
-            Ack::All => voters,
+            Ack::Quorum => voters.majority(),
+            Ack::All => voters.len(),
         };
         self.require((own && !failed) || lying, Invariant::S5, node, space, || {
             format!("answers {} without having it durable", token.sequence)
         });
         self.require(holders >= needed || level == Ack::Local, Invariant::S6, node, space, || {
-            format!("answers {sequence} at {level}, and {holders} of {voters} voters have it durable")
+            format!("answers {sequence} at {level}, and {holders} of {} voters have it durable", voters.len())
         });
         self.answers_in_time(node, space, level, token);
     }
@@ -95,8 +96,10 @@ impl Checks {
             let view = &at.views[**voter];
             view.exposed.max(view.saved) > token.epoch
         };
-        let (own, promised) = (above(&&node), at.voters.iter().filter(above).count());
-        let over = self.clocks_hold && level != Ack::Local && promised >= at.majority();
+        let voters = at.voters_in(token.epoch);
+        let counts = |voter: &&NodeIndex| voters.contains(**voter) && above(voter);
+        let (own, promised) = (above(&&node), at.voters.iter().filter(counts).count());
+        let over = self.clocks_hold && level != Ack::Local && promised >= voters.majority();
         self.require(!own, Invariant::S9, node, space, || format!("answers {} and promised above it", token.sequence));
         self.require(!over, Invariant::S9, node, space, || {
             format!("answers {} at {level}, and {promised} voters promised above {}", token.sequence, token.epoch)

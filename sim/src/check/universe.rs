@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use engraft::types::{Epoch, Sequence};
 
 use super::log::Record;
+use super::members::Start;
 
 /// Every entry of a space that any node ever wrote.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct Universe {
     others: BTreeMap<(Sequence, Epoch), Known>,
     /// By sequence less one: epoch and chain of what is committed, and the epoch by which it is.
     committed: Vec<(Epoch, u32, Epoch)>,
+    /// The first entry of each epoch, and what it says.
+    starts: BTreeMap<Epoch, (Sequence, Start)>,
 }
 
 /// What two nodes must agree on.
@@ -57,6 +60,22 @@ impl Universe {
                 self.others.insert((sequence, known.epoch), known);
             }
         }
+    }
+
+    /// The first entry of an epoch was written.
+    pub(crate) fn learn_start(&mut self, epoch: Epoch, first: Sequence, start: Start) {
+        self.starts.insert(epoch, (first, start));
+    }
+
+    /// Where an epoch began first, and what it says.
+    pub(crate) fn start(&self, epoch: Epoch) -> Option<(Sequence, Start)> {
+        self.starts.get(&epoch).copied()
+    }
+
+    /// An epoch between two of the same owner that another node began.
+    pub(crate) fn start_of_another(&self, above: Epoch, below: Epoch) -> Option<Epoch> {
+        let between = |epoch: &&Epoch| **epoch > above && epoch.owner() != below.owner();
+        self.starts.range(..below).map(|(epoch, _)| epoch).rfind(between).copied()
     }
 
     pub(crate) fn committed(&self) -> Sequence {

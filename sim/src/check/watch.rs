@@ -190,6 +190,8 @@ impl Checks {
             | Notice::Deposed { .. }
             | Notice::LeaseHeld { .. }
             | Notice::LeaseLost { .. }
+            | Notice::WentAlone { .. }
+            | Notice::VoterBack { .. }
             | Notice::ExposureReached { .. }
             | Notice::Salvaged { .. }
             | Notice::SalvageFailed { .. }

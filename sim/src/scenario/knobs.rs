@@ -19,6 +19,8 @@ pub struct Knobs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exposure_age_max_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub alone_after_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_entries: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_bytes: Option<u64>,
@@ -59,6 +61,7 @@ impl Knobs {
         config.alone_after = config.election_timeout_min * 2;
         set(&mut config.exposure_age_max, self.exposure_age_max_us);
         config.exposure_bytes_max = self.exposure_bytes_max.unwrap_or(config.exposure_bytes_max);
+        set(&mut config.alone_after, self.alone_after_us);
         set(&mut config.batch_delay, self.batch_delay_us);
         set(&mut config.retransmit_after, self.retransmit_after_us);
         set(&mut config.append_timeout, self.append_timeout_us);

@@ -196,11 +196,13 @@ fn knobs(draws: &Draws) -> Knobs {
     let batch_bytes = pick(3, &[4 << 10, 64 << 10]);
     let entry_bytes_max = pick(11, &[100, 4_000, 300_000, 1 << 20]);
     let entries_exposed = pick(12, &[1, 3, 30, 1_000]);
+    let election_timeout_min_us = pick(1, &[600_000, 2_000_000]);
     Knobs {
         heartbeat_interval_us: pick(0, &[20_000, 50_000, 200_000]),
         exposure_bytes_max: entries_exposed.zip(entry_bytes_max).map(|(entries, bytes)| entries * bytes),
         exposure_age_max_us: pick(13, &[50_000, 300_000, 1_000_000]),
-        election_timeout_min_us: pick(1, &[600_000, 2_000_000]),
+        election_timeout_min_us,
+        alone_after_us: pick(15, &[1, 4]).map(|times| times * election_timeout_min_us.unwrap_or(1_000_000)),
         batch_entries: small(2, &[1, 3, 10, 1_000]),
         batch_bytes,
         batch_delay_us: pick(4, &[0, 1_000, 50_000]),

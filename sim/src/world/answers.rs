@@ -120,13 +120,17 @@ impl World<'_> {
                 self.marks.hit(Mark::AnsweredExposureReached);
                 Then::AskAgain
             }
+            AppendError::NotEnoughReplicas { .. } => {
+                self.marks.hit(Mark::AnsweredNotEnough);
+                Then::AskAgain
+            }
             AppendError::TooLarge { .. } => {
                 self.marks.hit(Mark::AnsweredTooLarge);
                 Then::GoOn
             }
             AppendError::UnknownSpace { .. }
             | AppendError::ReservedControl { .. }
-            | AppendError::NotEnoughReplicas { .. }
+            | AppendError::NotVoter { .. }
             | AppendError::PrimaryAlive { .. } => Then::GoOn,
         }
     }

@@ -183,6 +183,8 @@ impl World<'_> {
             Notice::LeaseHeld { .. } => self.milestone(Mark::LeaseRegained),
             Notice::LeaseLost { .. } => self.milestone(Mark::LeaseLost),
             Notice::ExposureReached { .. } => self.milestone(Mark::ExposureReached),
+            Notice::WentAlone { .. } => self.milestone(Mark::WentAlone),
+            Notice::VoterBack { .. } => self.milestone(Mark::VoterBack),
             Notice::Salvaged { .. } => self.milestone(Mark::Salvaged),
             Notice::SalvageFailed { .. } => self.milestone(Mark::SalvageFailed),
             Notice::Truncated { .. } => self.milestone(Mark::Truncated),

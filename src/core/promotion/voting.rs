@@ -54,7 +54,7 @@ impl ReplicationState {
         let again = ask.round == VoteRound::Vote && ask.epoch == self.promise;
         if let Part::Stopped(_) = self.part {
             Verdict::Stopped
-        } else if !self.is_voter(candidate) || !self.is_voter(context.config.node) {
+        } else if !self.may_vote(candidate) || !self.may_vote(context.config.node) {
             Verdict::NotVoter
         } else if ask.epoch.generation() != self.promise.generation() {
             Verdict::Lineage
@@ -69,6 +69,12 @@ impl ReplicationState {
         } else {
             Verdict::Granted
         }
+    }
+
+    /// Whether a node is among the configured voters. Who votes in force the candidate's log says, and the comparison of
+    /// the logs covers: where this node's log says of itself that it is a learner, the candidate's may say more.
+    fn may_vote(&self, node: NodeId) -> bool {
+        self.config.voters.contains(&node)
     }
 
     /// Whether a leased primary was heard within the shortest election time-out, or this node is one. The primary itself

@@ -100,7 +100,7 @@ pub const FIELDS: &[Field] = &[
         "How long an entry may be answered at `local` and not be committed.",
         "\"5s\"", Duration replication.exposure_age_max),
     field!("replication.alone_after", "a time of `election_timeout_min` to 2h",
-        "How long the one replica of a primary may be gone before it goes on alone; checked, and not in force yet.", "\"2s\"",
+        "How long the one replica of a primary may be gone before it goes on alone.", "\"2s\"",
         Duration replication.alone_after),
     field!("replication.stall_limit", "a time of 1ms to 1h",
         "How long a write may stay unsynced before the node gives up its lease, or its part in one.", "\"1s\"",

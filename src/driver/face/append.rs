@@ -254,6 +254,7 @@ fn refusal(error: core::AppendError, hint: impl FnOnce(NodeId) -> PrimaryHint) -
         core::AppendError::NotReady | core::AppendError::NoPrimary | core::AppendError::Isolated => {
             AppendError::NotReady
         }
+        core::AppendError::NotEnoughReplicas { ack, epoch } => AppendError::NotEnoughReplicas { ack, epoch },
         core::AppendError::TooLarge { expected, found } => AppendError::TooLarge { expected, found },
         core::AppendError::Overloaded { waiting, bytes } => AppendError::Overloaded { waiting, bytes },
         core::AppendError::Stopped(reason) => AppendError::Stopped { reason },
@@ -261,7 +262,7 @@ fn refusal(error: core::AppendError, hint: impl FnOnce(NodeId) -> PrimaryHint) -
         error @ (core::AppendError::UnknownSpace { .. }
         | core::AppendError::ReservedControl { .. }
         | core::AppendError::ExposureReached { .. }
-        | core::AppendError::NotEnoughReplicas { .. }
+        | core::AppendError::NotVoter { .. }
         | core::AppendError::PrimaryAlive { .. }) => AppendError::Defect { error },
     }
 }

@@ -5,10 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::core;
+use crate::core::Ack;
 use crate::core::notice::StopReason;
 use crate::driver::NodeError;
 use crate::types::id::NameError;
-use crate::types::{NodeId, Sequence, SpaceName, Token};
+use crate::types::{Epoch, NodeId, Sequence, SpaceName, Token};
 
 /// The node to ask instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +86,14 @@ pub enum AppendError {
         waiting: u64,
         /// Their bytes.
         bytes: u64,
+    },
+    /// The primary is alone: no other node can have what is asked for. Nothing was appended.
+    #[error("too few replicas for {ack}: the primary is alone in {epoch}; bring a replica back, or ask for `local`")]
+    NotEnoughReplicas {
+        /// The level that was asked for.
+        ack: Ack,
+        /// The epoch in which the primary is alone.
+        epoch: Epoch,
     },
     /// The level was not reached in time. The entry is in the primary's log and may still reach it.
     #[error("{token} did not reach its level in time, and may do so later; `resolve` tells what became of it")]

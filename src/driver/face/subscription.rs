@@ -140,6 +140,7 @@ pub(super) async fn read_once(
             | core::AppendError::NotPrimary { .. }
             | core::AppendError::NoPrimary
             | core::AppendError::PrimaryAlive { .. }
+            | core::AppendError::NotVoter { .. }
             | core::AppendError::NotReady
             | core::AppendError::Isolated
             | core::AppendError::ExposureReached { .. }

@@ -77,6 +77,7 @@ pub(super) async fn look(space: &Space, token: Token, timeout: Duration) -> Resu
             | core::AppendError::NotPrimary { .. }
             | core::AppendError::NoPrimary
             | core::AppendError::PrimaryAlive { .. }
+            | core::AppendError::NotVoter { .. }
             | core::AppendError::NotReady
             | core::AppendError::Isolated
             | core::AppendError::ExposureReached { .. }

@@ -105,7 +105,7 @@ impl Failure {
                 AppendError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 AppendError::ReservedControl { .. } => StatusCode::BAD_REQUEST,
                 AppendError::Overloaded { .. } => StatusCode::TOO_MANY_REQUESTS,
-                AppendError::PrimaryAlive { .. } => StatusCode::CONFLICT,
+                AppendError::PrimaryAlive { .. } | AppendError::NotVoter { .. } => StatusCode::CONFLICT,
                 AppendError::NoPrimary
                 | AppendError::NotReady
                 | AppendError::Isolated
@@ -138,6 +138,7 @@ impl Failure {
                 AppendError::Overloaded { .. } => "overloaded",
                 AppendError::NoPrimary => "no_primary",
                 AppendError::PrimaryAlive { .. } => "primary_alive",
+                AppendError::NotVoter { .. } => "not_voter",
                 AppendError::NotReady => "not_ready",
                 AppendError::Isolated => "isolated",
                 AppendError::ExposureReached { .. } => "exposure_reached",
@@ -194,6 +195,7 @@ fn primary_of(error: &AppendError) -> Option<NodeId> {
         | AppendError::Isolated
         | AppendError::ExposureReached { .. }
         | AppendError::NotEnoughReplicas { .. }
+        | AppendError::NotVoter { .. }
         | AppendError::UnknownSpace { .. }
         | AppendError::TooLarge { .. }
         | AppendError::ReservedControl { .. }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::core::{Event, SpaceConfig, SpaceOpened};
+use crate::types::entry::StartFound;
 use crate::types::{ClusterId, EpochHistory, Incarnation, NodeId, SpaceId, SpaceName};
 use crate::wal::{
     Access, Disk, DiskFile, Handles, Ledger, RecoveryReport, Reserve, SpaceMemory, StorageOpenError, Superblock, Wal,
@@ -16,6 +17,7 @@ use crate::wal::salvage::{self, SALVAGE, SalvagePlace};
 
 use super::space_log::SpaceLog;
 use super::space_queue::SpaceQueue;
+use super::starts::read_starts;
 use super::storage_error;
 
 /// What a node's storage is opened with.
@@ -170,7 +172,7 @@ impl<D: Disk> SpaceRecovery<'_, D> {
         let space = name.id();
         let memory = self.memory.get(&space).copied().unwrap_or_default();
         match self.open_log(name, &memory) {
-            Ok((wal, history, report)) => {
+            Ok((wal, history, starts, report)) => {
                 let kept = self.memory.entry(space).or_default();
                 kept.mark = wal.synced();
                 kept.cut = None;
@@ -179,6 +181,7 @@ impl<D: Disk> SpaceRecovery<'_, D> {
                     config: config.clone(),
                     end: wal.end(),
                     history,
+                    starts,
                     promise: memory.promise,
                 })));
                 opened.reports.push((name.clone(), report));
@@ -209,7 +212,7 @@ impl<D: Disk> SpaceRecovery<'_, D> {
         &self,
         name: &SpaceName,
         memory: &SpaceMemory,
-    ) -> Result<(SpaceLog<D>, EpochHistory, RecoveryReport), WalError> {
+    ) -> Result<(SpaceLog<D>, EpochHistory, Vec<StartFound>, RecoveryReport), WalError> {
         let (space, cluster) = (name.id(), self.options.cluster);
         let (handles, options) = (self.handles.clone(), self.options.wal.clone());
         salvage::remove_new(handles.disk(), &self.salvage(name).directory)?;
@@ -220,16 +223,18 @@ impl<D: Disk> SpaceRecovery<'_, D> {
         let engine = self.options.engines.get(space);
         let other = place(if engine.is_some() { "spaces" } else { "indexes" }).directory;
         refuse_other(handles.disk(), &other)?;
-        match engine {
+        let (mut log, history, report) = match engine {
             None => {
                 let (log, history, report) = Wal::open(handles, place("spaces"), options, memory)?;
-                Ok((SpaceLog::Ours(Box::new(log)), history, report))
+                (SpaceLog::Ours(Box::new(log)), history, report)
             }
             Some(link) => {
                 let (log, history, report) = SideLog::open(handles, place("indexes"), options, memory, link.clone())?;
-                Ok((SpaceLog::Engine(Box::new(log)), history, report))
+                (SpaceLog::Engine(Box::new(log)), history, report)
             }
-        }
+        };
+        let starts = read_starts(&mut log, &history, &place("spaces").directory)?;
+        Ok((log, history, starts, report))
     }
 }
 
@@ -261,6 +266,7 @@ fn settle<D: Disk>(
             {
                 found.end = end;
                 found.history.truncate(end.sequence);
+                found.starts.retain(|start| start.first <= end.sequence);
             }
         }
     }

@@ -260,6 +260,7 @@ impl SpaceCheck<'_> {
             let impossible = match open.reason {
                 BreakReason::Foreign { .. } | BreakReason::NotAFile | BreakReason::NotWholePages { .. } => true,
                 BreakReason::Entry(_)
+                | BreakReason::Start(_)
                 | BreakReason::CutShort { .. }
                 | BreakReason::Sequence { .. }
                 | BreakReason::Epoch { .. }
