@@ -44,7 +44,7 @@ pub use error::{BreakReason, StorageOpenError, WalError};
 pub use handles::Handles;
 pub use import::{EngramCopy, IMPORT_REPORT, ImportError, ImportReport, copy_engram};
 pub use inspect::{Inspect, Inspected, InspectedEntry, inspect};
-pub use ledger::{Cut, Ledger, Loaded, SpaceMemory};
+pub use ledger::{Cut, Ledger, Loaded, NodeMemory, SpaceMemory};
 pub use log::Wal;
 pub use options::WalOptions;
 pub use recovery::{RecoveryReport, TornTail, WalPlace};

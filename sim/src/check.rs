@@ -248,7 +248,8 @@ impl SpaceChecks {
             let damage = self.logs[*node].damage;
             !damage.anything && !damage.forgot
         };
-        if self.elects { self.voters.iter().all(sound) } else { sound(&self.home) }
+        let sound_or_excluded = |node: &NodeIndex| sound(node) || self.logs[*node].damage.excluded;
+        if self.elects { self.voters.iter().all(sound_or_excluded) } else { sound(&self.home) }
     }
 
     /// What a crash leaves of a node's log at least: its end, and the end before the last sync.

@@ -89,6 +89,8 @@ pub enum EventKind {
     Applied,
     SalvageSaved,
     WalTruncated,
+    PeersKnown,
+    PeerSaved,
 }
 
 /// One of the last events of a run whose trace was not asked for.
@@ -115,6 +117,8 @@ impl fmt::Display for Recent {
             EventKind::VotesSaved => write!(formatter, " {}", Epoch(*number)),
             EventKind::Append => write!(formatter, " request {number}"),
             EventKind::SalvageSaved | EventKind::WalTruncated => write!(formatter, " write {number}"),
+            EventKind::PeersKnown => write!(formatter, " {number} peers"),
+            EventKind::PeerSaved => write!(formatter, " n{number}"),
             EventKind::SpaceOpenFailed
             | EventKind::StorageFailed
             | EventKind::LinkUp

@@ -13,6 +13,7 @@ mod phases;
 mod planted;
 mod probes;
 pub(crate) mod tampered;
+mod wipe;
 
 use tampered::Delivery;
 
@@ -102,6 +103,8 @@ struct Node {
     slow: u64,
     steps: u64,
     wiped: bool,
+    /// Which of its disks each other node had when this one knew it first; it holds over restarts.
+    known: BTreeMap<NodeIndex, u32>,
     full: bool,
     /// What a planted bug reports before its time.
     completions: VecDeque<Event>,
@@ -137,8 +140,6 @@ struct Process {
     /// The step that is planned.
     step: Option<StorageStep>,
     links: BTreeMap<LinkId, u32>,
-    /// Whom it has talked to, and on which of their disks.
-    known: BTreeMap<NodeIndex, u32>,
     accepted: u64,
     /// The earliest wake-up that is planned, in the world's time.
     armed: Time,
@@ -345,6 +346,8 @@ fn glance(event: &Event) -> (EventKind, u64) {
         Event::WalAppended { sequence, .. } => (EventKind::WalAppended, sequence.0),
         Event::WalRead { entries, .. } => (EventKind::WalRead, entries.len() as u64),
         Event::VotesSaved { votes } => (EventKind::VotesSaved, votes.iter().fold(0, |mark, vote| mark ^ vote.epoch.0)),
+        Event::PeersKnown { peers } => (EventKind::PeersKnown, peers.len() as u64),
+        Event::PeerSaved { peer, .. } => (EventKind::PeerSaved, u64::from(peer.0)),
         Event::SalvageSaved { write, .. } => (EventKind::SalvageSaved, write.0),
         Event::WalTruncated { write, .. } => (EventKind::WalTruncated, write.0),
         Event::StorageFailed { .. } => (EventKind::StorageFailed, 0),

@@ -4,7 +4,9 @@ use ::core::fmt;
 use alloc::vec::Vec;
 
 use crate::types::message::{CloseReason, Message};
-use crate::types::{Entry, EntryLists, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, Token, WriteId};
+use crate::types::{
+    Entry, EntryLists, Epoch, Incarnation, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, Token, WriteId,
+};
 
 use super::config::Ack;
 use super::notice::{Notice, StopReason};
@@ -42,6 +44,14 @@ pub enum Action {
         space: SpaceId,
         /// The promise.
         promise: Epoch,
+    },
+    /// Make durable under which incarnation a peer is known; then [`PeerSaved`](super::Event::PeerSaved). It shares the
+    /// file and the fsync of promises, and is durable no later than a promise that is ordered after it.
+    SavePeer {
+        /// The peer.
+        peer: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
     },
     /// Read these entries of the space's log and make them durable in a salvage file, once everything ordered before
     /// is done; then [`SalvageSaved`](super::Event::SalvageSaved). They are about to be truncated.
@@ -325,6 +335,7 @@ impl fmt::Display for Action {
             }
             Self::WalRead { space, read, from, .. } => write!(formatter, "{space} WalRead {read} from {from}"),
             Self::SaveVote { space, promise } => write!(formatter, "{space} SaveVote {promise}"),
+            Self::SavePeer { peer, incarnation } => write!(formatter, "SavePeer {peer} {incarnation}"),
             Self::SalvageSave { space, write, first, last, by } => {
                 write!(formatter, "{space} SalvageSave {write} {first}..{last} for {by}")
             }

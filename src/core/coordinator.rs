@@ -25,8 +25,8 @@ const WAKES_MAX: usize = 256;
 
 /// The pure machine over all spaces of a node: events in, actions out.
 ///
-/// It is driven by a host that keeps five rules: every space is opened (or reported as failed) before anything else is
-/// handed in; completions come for every action that has one; [`Event::TimerFired`] comes when [`Self::next_wake`] is
+/// It is driven by a host that keeps five rules: known peers are told, then every space is opened (or reported as failed),
+/// before anything else is handed in; completions come for every action that has one; [`Event::TimerFired`] comes when [`Self::next_wake`] is
 /// due; bytes of a link come in order; time never goes back.
 #[derive(Debug, Clone, Hash)]
 pub struct ReplicationCoordinator {
@@ -78,6 +78,10 @@ impl ReplicationCoordinator {
                 for vote in votes {
                     self.with(now, vote.space, actions, |state, context| state.vote_saved(vote.epoch, context));
                 }
+            }
+            Event::PeersKnown { peers } => self.links.peers_known(&peers),
+            Event::PeerSaved { peer, incarnation } => {
+                self.links.peer_saved(now, peer, incarnation, &self.config, actions);
             }
             Event::SalvageSaved { space, write } => {
                 self.with(now, space, actions, |state, context| state.salvage_saved(write, context));

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use crate::types::entry::StartFound;
 use crate::types::message::{CloseReason, SpaceEpoch};
 use crate::types::{
-    Control, Entry, Epoch, EpochHistory, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId, SpaceName,
-    Token, WalEntryType, WriteId,
+    Control, Entry, Epoch, EpochHistory, Incarnation, LinkId, NodeId, Position, ReadId, RequestId, Sequence, SpaceId,
+    SpaceName, Token, WalEntryType, WriteId,
 };
 
 use super::config::{Ack, SpaceConfig};
@@ -70,6 +70,18 @@ pub enum Event {
         space: SpaceId,
         /// The write, as its [`WalTruncate`](super::Action::WalTruncate) named it.
         write: WriteId,
+    },
+    /// The incarnations under which peers were known when the node stopped. Before all other events of a start.
+    PeersKnown {
+        /// Each peer and its incarnation.
+        peers: Vec<(NodeId, Incarnation)>,
+    },
+    /// It is durable under which incarnation a peer is known.
+    PeerSaved {
+        /// The peer, as its [`SavePeer`](super::Action::SavePeer) named it.
+        peer: NodeId,
+        /// The incarnation.
+        incarnation: Incarnation,
     },
     /// A write, a sync, a read or a promise failed. It is final for the space until the node starts again.
     StorageFailed {
@@ -323,6 +335,11 @@ impl fmt::Display for Event {
                 write!(formatter, "VotesSaved")?;
                 votes.iter().try_for_each(|vote| write!(formatter, " {vote}"))
             }
+            Self::PeersKnown { peers } => {
+                write!(formatter, "PeersKnown")?;
+                peers.iter().try_for_each(|(peer, incarnation)| write!(formatter, " {peer} {incarnation}"))
+            }
+            Self::PeerSaved { peer, incarnation } => write!(formatter, "PeerSaved {peer} {incarnation}"),
             Self::SalvageSaved { space, write } => write!(formatter, "{space} SalvageSaved {write}"),
             Self::WalTruncated { space, write } => write!(formatter, "{space} WalTruncated {write}"),
             Self::StorageFailed { space, operation, error } => {

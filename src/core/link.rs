@@ -74,6 +74,11 @@ pub(super) enum Phase {
     Dialling,
     /// Connected, the hello or its answer is awaited.
     Greeting,
+    /// The greeting is over, and it is not durable yet who the peer is.
+    Learning {
+        /// What both speak.
+        version: u16,
+    },
     /// Both know each other.
     Open,
 }
@@ -267,7 +272,7 @@ impl Links {
                     self.greeted(now, id, &hello, config, actions)
                 }
                 (Message::Welcome(welcome), Phase::Greeting, Some(peer)) if !id.is_accepted() => {
-                    self.welcomed(now, id, peer, &welcome, actions)
+                    self.welcomed(now, id, peer, &welcome, config, actions)
                 }
                 (message, Phase::Open, Some(peer)) if travels(&message, id) => {
                     return Some(Received { peer, link: id, message });
@@ -376,7 +381,7 @@ impl Link {
     fn patience(&self, config: &ReplicationConfig) -> core::time::Duration {
         match self.phase {
             Phase::Dialling => config.connect_timeout(),
-            Phase::Greeting | Phase::Open => config.link_silence(),
+            Phase::Greeting | Phase::Learning { .. } | Phase::Open => config.link_silence(),
         }
     }
 
@@ -385,7 +390,7 @@ impl Link {
         let millis = crate::types::time::millis_up(self.patience(config));
         match self.phase {
             Phase::Dialling => CloseReason::ConnectTimeout { millis },
-            Phase::Greeting | Phase::Open => CloseReason::Silent { millis },
+            Phase::Greeting | Phase::Learning { .. } | Phase::Open => CloseReason::Silent { millis },
         }
     }
 }

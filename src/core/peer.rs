@@ -15,8 +15,10 @@ use super::notice::Notice;
 #[derive(Debug, Clone, Hash)]
 pub(crate) struct Peer {
     pub(crate) node: NodeId,
-    /// The incarnation that it said hello with; another one later is another node's or a lost memory.
+    /// The incarnation that it first said hello with; another one later is another node's or a lost memory.
     pub(crate) incarnation: Option<Incarnation>,
+    /// Whether that is durable: no link is open before.
+    pub(crate) is_known: bool,
     /// The link that this node dialled, from the dial on.
     pub(crate) dialled: Option<LinkId>,
     /// The link that the peer dialled, once it passed its hello.
@@ -44,6 +46,7 @@ impl Peer {
         Self {
             node,
             incarnation: None,
+            is_known: false,
             dialled: None,
             accepted: None,
             dial_at: Some(Time::ZERO),
@@ -57,14 +60,16 @@ impl Peer {
         }
     }
 
-    /// Whether the incarnation is the one that is known, if one is; it is known from now on.
-    pub(crate) fn check_incarnation(&mut self, found: Incarnation) -> Result<(), CloseReason> {
+    /// Whether the incarnation is the one that is known, if one is; it binds from now on, and is saved where it is new.
+    pub(crate) fn check_incarnation(&mut self, found: Incarnation, actions: &mut Actions) -> Result<(), CloseReason> {
         match self.incarnation {
             Some(expected) if expected != found => {
                 Err(CloseReason::OtherIncarnation { node: self.node, expected, found })
             }
-            _ => {
+            Some(_) => Ok(()),
+            None => {
                 self.incarnation = Some(found);
+                actions.push(Action::SavePeer { peer: self.node, incarnation: found });
                 Ok(())
             }
         }

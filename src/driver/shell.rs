@@ -273,6 +273,7 @@ impl<H: Host> Shell<H> {
             action @ (Action::WalAppend { .. }
             | Action::WalRead { .. }
             | Action::SaveVote { .. }
+            | Action::SavePeer { .. }
             | Action::SalvageSave { .. }
             | Action::WalTruncate { .. }) => {
                 if let Some(request) = WalRequest::from_action(action) {

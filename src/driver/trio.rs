@@ -227,6 +227,9 @@ impl<M: Meter> Trio<M> {
                     let votes = vec![SpaceEpoch { space, epoch: promise }];
                     self.happens(index, Event::VotesSaved { votes });
                 }
+                Action::SavePeer { peer, incarnation } => {
+                    self.happens(index, Event::PeerSaved { peer, incarnation });
+                }
                 Action::Send { link, message } => {
                     self.send(index, link, &message);
                     if self.gives_back {

@@ -5,6 +5,7 @@
 
 mod import;
 mod request;
+mod saved_peers;
 mod space_log;
 mod space_queue;
 mod starts;
@@ -23,6 +24,7 @@ pub use storage::{StorageOpened, StorageOptions};
 
 use super::figures::DiskWatch;
 
+use saved_peers::SavedPeers;
 use space_queue::{Failed, SpaceQueue};
 use storage::Storage;
 
@@ -37,6 +39,7 @@ pub struct WalWorker<D: Disk> {
     votes_written: Vec<(SpaceId, Epoch)>,
     /// Those that may be told.
     votes_synced: Vec<(SpaceId, Epoch)>,
+    peers: SavedPeers,
     failures: Vec<Event>,
     ledger_failed: bool,
     spent: EntryLists,
@@ -61,6 +64,7 @@ impl<D: Disk> WalWorker<D> {
             votes: Vec::new(),
             votes_written: Vec::new(),
             votes_synced: Vec::new(),
+            peers: SavedPeers::default(),
             failures: Vec::new(),
             ledger_failed: false,
             spent: EntryLists::default(),
@@ -96,6 +100,11 @@ impl<D: Disk> WalWorker<D> {
                     self.votes.push((space, promise));
                 }
             }
+            WalRequest::SavePeer { peer, incarnation } => {
+                if !self.ledger_failed {
+                    self.peers.queue(peer, incarnation);
+                }
+            }
             WalRequest::Salvage { space, write, first, last, by } => {
                 if let Some(queue) = self.spaces.get_mut(&space) {
                     queue.queue_salvage(write, first, last, by);
@@ -115,10 +124,11 @@ impl<D: Disk> WalWorker<D> {
     #[must_use]
     pub fn has_work(&self) -> bool {
         let votes = [&self.votes, &self.votes_written, &self.votes_synced];
-        !(self.busy.is_empty() && votes.iter().all(|votes| votes.is_empty()) && self.failures.is_empty())
+        let votes = votes.iter().any(|votes| !votes.is_empty());
+        votes || self.peers.has_work() || !(self.busy.is_empty() && self.failures.is_empty())
     }
 
-    /// Step 1: writes a group of each space, and all promises as one frame. Nothing of it is durable yet.
+    /// Step 1: writes a group of each space, and all promises and peers as one frame. Nothing of it is durable yet.
     /// Where entries are to be saved or cut next, that is done whole, syncs included.
     pub fn write(&mut self) {
         for space in &self.busy {
@@ -135,7 +145,8 @@ impl<D: Disk> WalWorker<D> {
         for (space, promise) in &self.votes {
             self.ledger.change(*space, |memory| memory.promise = memory.promise.max(*promise));
         }
-        if !self.votes.is_empty() {
+        let peers = self.peers.write(&mut self.ledger);
+        if peers || !self.votes.is_empty() {
             // The marks that are known by now travel in the same frame, for no fsync of their own.
             self.note_marks();
             self.write_ledger();
@@ -161,6 +172,7 @@ impl<D: Disk> WalWorker<D> {
             self.sync_ledger();
         }
         self.votes_synced.append(&mut self.votes_written);
+        self.peers.synced();
     }
 
     /// Step 3: tells what step 2 made durable, and answers reads.
@@ -170,7 +182,9 @@ impl<D: Disk> WalWorker<D> {
     pub fn complete(&mut self, events: &mut Vec<Event>) {
         if self.ledger_failed {
             self.votes_synced.clear();
+            self.peers = SavedPeers::default();
         }
+        self.peers.complete(events);
         let saved = |(space, epoch)| SpaceEpoch { space, epoch };
         let votes: Vec<SpaceEpoch> = self.votes_synced.drain(..).map(saved).collect();
         if !votes.is_empty() {

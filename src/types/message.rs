@@ -194,7 +194,7 @@ pub enum CloseReason {
     /// Two nodes use one id, or the node lost its memory.
     #[error(
         "{node} is known here as incarnation {expected}, found {found}: two nodes use one id, or it lost its data; \
-         give the new one an id that was never used"
+         give the new one an id that was never used, and put that into `peers` and `voters` on every node"
     )]
     OtherIncarnation {
         /// The node.

@@ -1,31 +1,36 @@
-//! What a node must not forget about its spaces: promises, synced marks, cuts and starts, in one append-only file.
+//! What a node must not forget: promises, synced marks, cuts and starts of its spaces, and who its peers are, in one
+//! append-only file.
 //!
 //! ```text
 //! promises.log = frame*
 //! frame  | 0 magic 0x4C524745 | 4 body size u32 | 8 number u64 | 16 CRC32C(0..16, body) u32 | 20 body = record* |
 //! record | 0 space 16 | 16 promise u64 | 24 mark u64 | 32 start: sequence u64, epoch u64, chain u32
 //!        | 52 flags u32 (1: a cut) | 56 cut: segment u64, offset u64, last kept sequence u64 |
+//! record | 0 peer u16, zeros | 16 incarnation 16, zeros | 52 flags u32 (2: a peer) | 56 zeros |
 //! ```
 //!
-//! All little-endian. A record holds everything that is known of its space, so the last one wins.
+//! All little-endian. A record holds everything that is known of its space or peer, so the last one wins.
 //! What is saved together is one frame; each frame is synced before the next is written,
 //! so only the last one can be torn: any other break means lost memory.
 
-use alloc::collections::BTreeMap;
+mod record;
+
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 
-use crate::types::{Epoch, Position, Sequence, SpaceId};
+use crate::types::{Epoch, Incarnation, NodeId, Position, Sequence, SpaceId};
 
 use super::disk::{Access, Disk, DiskFile};
 use super::error::{StorageOpenError, WalError};
 use super::reserve::Reserve;
 
+pub use record::NodeMemory;
+use record::RECORD_SIZE;
+
 const FILE: &str = "promises.log";
 const FILE_NEW: &str = "promises.new";
 const FRAME_MAGIC: u32 = 0x4C52_4745;
 const FRAME_HEADER: usize = 20;
-const RECORD_SIZE: usize = 80;
 /// Records in one frame at most; a larger set is an operator's error before it comes here.
 const FRAME_BODY_MAX: usize = 1_000_000 * RECORD_SIZE;
 /// The file is compacted once it is larger than this and than four times its live records.
@@ -58,8 +63,8 @@ pub struct SpaceMemory {
 /// What a file of promises holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Loaded {
-    /// What is remembered of each space.
-    pub memory: BTreeMap<SpaceId, SpaceMemory>,
+    /// What is remembered.
+    pub memory: NodeMemory,
     /// Where the last frame was torn: it was never answered for.
     pub torn_at: Option<u64>,
 }
@@ -71,8 +76,8 @@ pub struct Ledger<D: Disk> {
     file: D::File,
     size: u64,
     number: u64,
-    memory: BTreeMap<SpaceId, SpaceMemory>,
-    changed: BTreeMap<SpaceId, SpaceMemory>,
+    memory: NodeMemory,
+    changed: NodeMemory,
     reserve: Reserve,
     unsynced: bool,
     failed: bool,
@@ -94,7 +99,7 @@ impl<D: Disk> Ledger<D> {
             Err(error) => return Err(WalError::io("open", &path)(error).into()),
         };
         let size = file.size().map_err(WalError::io("measure", &path))?;
-        let mut memory = BTreeMap::new();
+        let mut memory = NodeMemory::default();
         let (mut offset, mut number) = (0, 0_u64);
         while let Some((frame, body)) = read_frame(&file, offset, size).map_err(WalError::io("read", &path))? {
             if number != 0 && frame != number + 1 {
@@ -102,11 +107,7 @@ impl<D: Disk> Ledger<D> {
             }
             number = frame;
             offset += (FRAME_HEADER + body.len()) as u64;
-            for record in body.chunks_exact(RECORD_SIZE) {
-                if let Some((space, kept)) = decode(record) {
-                    memory.insert(space, kept);
-                }
-            }
+            memory.decode(&body);
         }
         if number == 0 {
             return Err(lost(0, "its first frame does not hold"));
@@ -122,26 +123,21 @@ impl<D: Disk> Ledger<D> {
     ///
     /// # Errors
     /// Those of the operating system; the file before it still stands then.
-    pub fn replace(
-        disk: D,
-        directory: &Path,
-        memory: BTreeMap<SpaceId, SpaceMemory>,
-        mut reserve: Reserve,
-    ) -> Result<Self, WalError> {
+    pub fn replace(disk: D, directory: &Path, memory: NodeMemory, mut reserve: Reserve) -> Result<Self, WalError> {
         let (file, size) = match put_in_place(&disk, directory, &memory) {
             Err(error) if error.is_full() && reserve.release(&disk, directory)? => {
                 put_in_place(&disk, directory, &memory)?
             }
             other => other?,
         };
-        let (directory, changed) = (directory.to_owned(), BTreeMap::new());
+        let (directory, changed) = (directory.to_owned(), NodeMemory::default());
         Ok(Self { disk, directory, file, size, number: 1, memory, changed, reserve, unsynced: false, failed: false })
     }
 
     /// What is remembered of a space, changes that are not yet written included.
     #[must_use]
     pub fn memory(&self, space: SpaceId) -> SpaceMemory {
-        self.changed.get(&space).or_else(|| self.memory.get(&space)).copied().unwrap_or_default()
+        self.changed.spaces.get(&space).or_else(|| self.memory.spaces.get(&space)).copied().unwrap_or_default()
     }
 
     /// Changes what is remembered; durable after [`Ledger::write`] and [`Ledger::sync`].
@@ -152,8 +148,13 @@ impl<D: Disk> Ledger<D> {
         // A promise never goes back.
         after.promise = after.promise.max(before.promise);
         if after != before {
-            self.changed.insert(space, after);
+            self.changed.spaces.insert(space, after);
         }
+    }
+
+    /// Notes under which incarnation a peer is known; durable after [`Ledger::write`] and [`Ledger::sync`].
+    pub fn know(&mut self, peer: NodeId, incarnation: Incarnation) {
+        self.changed.peers.insert(peer, incarnation);
     }
 
     /// Whether something waits to be written.
@@ -213,7 +214,7 @@ impl<D: Disk> Ledger<D> {
         self.failed = true;
         self.file.sync().map_err(WalError::io("sync", &self.path()))?;
         self.unsynced = false;
-        let live = (self.memory.len() * RECORD_SIZE) as u64;
+        let live = (self.memory.records() * RECORD_SIZE) as u64;
         if self.size > COMPACT_BYTES.max(4 * live) {
             match put_in_place(&self.disk, &self.directory, &self.memory) {
                 Ok((file, size)) => (self.file, self.size, self.number) = (file, size, 1),
@@ -236,11 +237,7 @@ impl<D: Disk> Ledger<D> {
 }
 
 /// Writes a file of one frame beside the old one, and puts it in its place.
-fn put_in_place<D: Disk>(
-    disk: &D,
-    directory: &Path,
-    memory: &BTreeMap<SpaceId, SpaceMemory>,
-) -> Result<(D::File, u64), WalError> {
+fn put_in_place<D: Disk>(disk: &D, directory: &Path, memory: &NodeMemory) -> Result<(D::File, u64), WalError> {
     let (path, new) = (directory.join(FILE), directory.join(FILE_NEW));
     match disk.remove_file(&new) {
         Ok(()) => {}
@@ -256,21 +253,8 @@ fn put_in_place<D: Disk>(
     Ok((file, frame.len() as u64))
 }
 
-fn encode_frame(number: u64, records: &BTreeMap<SpaceId, SpaceMemory>) -> Vec<u8> {
-    let mut body = Vec::with_capacity(records.len() * RECORD_SIZE);
-    for (space, memory) in records {
-        body.extend_from_slice(&space.0);
-        body.extend_from_slice(&memory.promise.0.to_le_bytes());
-        body.extend_from_slice(&memory.mark.0.to_le_bytes());
-        body.extend_from_slice(&memory.start.sequence.0.to_le_bytes());
-        body.extend_from_slice(&memory.start.epoch.0.to_le_bytes());
-        body.extend_from_slice(&memory.start.chain.to_le_bytes());
-        body.extend_from_slice(&u32::from(memory.cut.is_some()).to_le_bytes());
-        let cut = memory.cut.unwrap_or(Cut { segment: Sequence::ZERO, offset: 0, last: Sequence::ZERO });
-        for number in [cut.segment.0, cut.offset, cut.last.0] {
-            body.extend_from_slice(&number.to_le_bytes());
-        }
-    }
+fn encode_frame(number: u64, records: &NodeMemory) -> Vec<u8> {
+    let body = records.encode();
     let mut frame = Vec::with_capacity(FRAME_HEADER + body.len());
     frame.extend_from_slice(&FRAME_MAGIC.to_le_bytes());
     frame.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -279,19 +263,6 @@ fn encode_frame(number: u64, records: &BTreeMap<SpaceId, SpaceMemory>) -> Vec<u8
     frame.extend_from_slice(&crc.to_le_bytes());
     frame.extend_from_slice(&body);
     frame
-}
-
-fn decode(record: &[u8]) -> Option<(SpaceId, SpaceMemory)> {
-    let long = |at: usize| Some(u64::from_le_bytes(*record.get(at..)?.first_chunk()?));
-    let short = |at: usize| Some(u32::from_le_bytes(*record.get(at..)?.first_chunk()?));
-    let cut = Cut { segment: Sequence(long(56)?), offset: long(64)?, last: Sequence(long(72)?) };
-    let memory = SpaceMemory {
-        promise: Epoch(long(16)?),
-        mark: Sequence(long(24)?),
-        start: Position { sequence: Sequence(long(32)?), epoch: Epoch(long(40)?), chain: short(48)? },
-        cut: (short(52)? & 1 == 1).then_some(cut),
-    };
-    Some((SpaceId(*record.first_chunk()?), memory))
 }
 
 /// The frame at `offset`: its number and body; `None` where none stands there whole.

@@ -273,7 +273,7 @@ fn verify_ledger<D: Disk>(
                 Some(offset) => report.torn(file.into(), offset),
                 None => {}
             }
-            Ok(loaded.memory)
+            Ok(loaded.memory.spaces)
         }
         Err(StorageOpenError::MemoryLost { offset, reason, .. }) => {
             report.damage(file.into(), offset, &reason);
@@ -309,7 +309,7 @@ fn known_from_outside<D: Disk>(disk: &D, directory: &Path) -> Known {
         return Known::default();
     };
     let Some(node) = spaces.parent() else { return Known::default() };
-    let memory = Ledger::load(disk, node).map(|loaded| loaded.memory).unwrap_or_default();
+    let memory = Ledger::load(disk, node).map(|loaded| loaded.memory.spaces).unwrap_or_default();
     let block = Superblock::load(disk, node).ok().flatten().map(|found| found.block);
     known_of(&name, &memory, block)
 }

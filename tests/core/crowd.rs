@@ -95,6 +95,9 @@ impl Crowd {
                     let Position { epoch, sequence, .. } = entries.last().map(Entry::position).expect("entries");
                     self.events.push_back((node, Event::WalAppended { space, write, epoch, sequence }));
                 }
+                Action::SavePeer { peer, incarnation } => {
+                    self.events.push_back((node, Event::PeerSaved { peer, incarnation }));
+                }
                 Action::Connect { link, peer } => self.connect((node, link), peer),
                 Action::Send { link, message } => self.send(node, link, &message),
                 Action::Close { link, .. } => {

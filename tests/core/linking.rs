@@ -2,7 +2,7 @@
 
 use ::core::time::Duration;
 
-use engraft::core::{Ack, Event, Outcome, ReplicaStatus, SpaceOpened};
+use engraft::core::{Ack, Event, Outcome, ReplicaStatus, Role, SpaceOpened};
 use engraft::types::entry::chain_start;
 use engraft::types::{ClusterId, Epoch, EpochHistory, Incarnation, LinkId, Position, Sequence, SpaceName};
 
@@ -44,6 +44,44 @@ fn second_node_with_the_same_id_is_refused() {
     assert!(rig.notices(N1).iter().any(|line| line.contains("two nodes use one id")), "{:?}", rig.notices(N1));
     assert!(rig.notices(N2).iter().any(|line| line.contains("two nodes use one id")), "{:?}", rig.notices(N2));
     assert!(rig.nodes[&N1].core.status(rig.now).peers[&N3]);
+}
+
+/// n2 is wiped while n1 is away: n1 comes back, and n3 is gone. Without what n1 durably knows of n2 the two of them would
+/// be a majority, and n2 has nothing of what it had acknowledged.
+#[test]
+fn wiped_node_is_refused_by_peers_that_started_since() {
+    let mut rig = Rig::settled();
+    let (log, promise) = rig.kill(N1);
+    rig.kill(N2);
+    rig.kill(N3);
+    rig.known.remove(&N2);
+    rig.configs.get_mut(&N2).expect("known").incarnation = Incarnation([99; 16]);
+    rig.start(N2, Vec::new(), Epoch::ZERO);
+    rig.start(N1, log, promise);
+    rig.run(Duration::from_millis(5_000));
+    for node in [N1, N2] {
+        let notices = rig.notices(node);
+        assert!(notices.iter().any(|line| line.contains("give the new one an id that was never used")), "{notices:?}");
+        assert_ne!(rig.nodes[&node].core.status(rig.now).spaces[0].role, Role::Primary, "{node}");
+    }
+    assert!(!rig.nodes[&N1].core.status(rig.now).peers[&N2]);
+}
+
+#[test]
+fn link_opens_once_it_is_durable_who_the_peer_is() {
+    let mut rig = Rig::new(|_| {});
+    rig.nodes.values_mut().for_each(|node| node.disk_stalls = true);
+    rig.run(Duration::from_millis(300));
+    for node in [N1, N2, N3] {
+        let status = rig.nodes[&node].core.status(rig.now);
+        assert!(status.peers.values().all(|open| !*open), "{node}: {:?}", status.peers);
+    }
+    rig.nodes.values_mut().for_each(|node| node.disk_stalls = false);
+    rig.run(Duration::from_millis(300));
+    for node in [N1, N2, N3] {
+        assert!(rig.nodes[&node].core.status(rig.now).peers.values().all(|open| *open));
+        assert_eq!(rig.known[&node].len(), 2, "{node} knows both others");
+    }
 }
 
 #[test]

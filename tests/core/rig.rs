@@ -77,6 +77,8 @@ pub(super) struct Rig {
     pub(super) quiet: bool,
     /// What is on the disks of the nodes that do not run.
     pub(super) away: BTreeMap<NodeId, (Vec<Entry>, Epoch)>,
+    /// What each node durably knows of its peers.
+    pub(super) known: BTreeMap<NodeId, BTreeMap<NodeId, Incarnation>>,
     /// Links that a node closed itself.
     pub(super) closed: BTreeSet<(NodeId, LinkId)>,
     /// The level that each append asked for.
@@ -136,6 +138,7 @@ impl Rig {
             sent: Vec::new(),
             quiet: false,
             away: BTreeMap::new(),
+            known: BTreeMap::new(),
             closed: BTreeSet::new(),
             levels: BTreeMap::new(),
             answered: Vec::new(),
@@ -191,14 +194,14 @@ impl Rig {
         };
         self.nodes.insert(node, state);
         self.away.remove(&node);
+        self.tell_peers(node);
         let opened = SpaceOpened { name: name(), config: self.spaces[&node].clone(), end, history, starts, promise };
         self.event(node, Event::SpaceOpened(Box::new(opened)));
     }
 
     /// Kills a node: its links end, its log stays. What was not written is lost.
     pub(super) fn kill(&mut self, node: NodeId) -> (Vec<Entry>, Epoch) {
-        let kept = self.nodes[&node].log.len();
-        self.crash(node, kept)
+        self.crash(node, usize::MAX)
     }
 
     /// Kills a node and loses what was written behind the first `kept` entries and not synced.
@@ -306,6 +309,10 @@ impl Rig {
                 state.promise = state.promise.max(promise);
                 Event::VotesSaved { votes: vec![SpaceEpoch { space, epoch: promise }] }
             }
+            Action::SavePeer { peer, incarnation } => {
+                self.known.entry(node).or_default().insert(peer, incarnation);
+                Event::PeerSaved { peer, incarnation }
+            }
             Action::SalvageSave { space, .. } if state.salvage_full => {
                 let error = StorageError { kind: StorageErrorKind::Full, detail: "no space left".into() };
                 Event::StorageFailed { space, operation: StorageOperation::Salvage, error }
@@ -350,6 +357,7 @@ impl Rig {
             Action::WalAppend { .. }
             | Action::WalRead { .. }
             | Action::SaveVote { .. }
+            | Action::SavePeer { .. }
             | Action::SalvageSave { .. }
             | Action::WalTruncate { .. } => state.disk.push_back(action),
             Action::Reply { request, outcome } => {

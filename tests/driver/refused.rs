@@ -11,6 +11,10 @@ use super::stranger::{Stranger, frame, hello};
 
 /// Says this to the primary of a cluster of which n2 is away; the reason with which it closes, told on both sides.
 async fn refused(bytes: &[u8]) -> CloseReason {
+    refused_behind(false, bytes).await
+}
+
+async fn refused_behind(hello: bool, bytes: &[u8]) -> CloseReason {
     let cluster = Cluster::new();
     let [primary, third] = cluster.start_without_n2().await;
     let linked = async || third.status().await.is_some_and(|status| status.peers[&N1]);
@@ -18,6 +22,9 @@ async fn refused(bytes: &[u8]) -> CloseReason {
     let mut notices = primary.notices();
 
     let mut stranger = Stranger::connect(cluster.address(N1)).await;
+    if hello {
+        stranger.greet().await;
+    }
     stranger.send(bytes).await;
     let reason = stranger.goodbye().await;
     assert!(closed(&mut notices, |told| *told == reason).await, "the node tells the same, as its own doing");
@@ -34,11 +41,9 @@ async fn refused_hello(change: impl FnOnce(&mut Hello)) -> CloseReason {
     refused(&frame(&Message::Hello(hello))).await
 }
 
-/// A good hello, and what comes behind it.
+/// A good hello, and what comes once it was answered.
 async fn refused_after_hello(bytes: &[u8]) -> CloseReason {
-    let mut stream = frame(&Message::Hello(hello()));
-    stream.extend_from_slice(bytes);
-    refused(&stream).await
+    refused_behind(true, bytes).await
 }
 
 fn heartbeat() -> Vec<u8> {

@@ -52,6 +52,7 @@ planted! {
     forgotten_timer_breaks_liveness: ForgottenTimer breaks L1 L2 L3 L6 L8;
     forgotten_reply_breaks_l8: ForgottenReply breaks L8 L2;
     old_incarnation_breaks_s19: OldIncarnation breaks S19;
+    forgotten_peers_break_s19: ForgottenPeers breaks S19;
     lag_on_another_clock_breaks_lag: LagOnOtherClock breaks Lag;
     untold_health_breaks_status: HealthUntold breaks Status;
 }

@@ -78,7 +78,7 @@ fn log() -> Vec<Entry> {
     let mut log: Vec<Entry> = Vec::new();
     for term in 1..=2 {
         let before = log.last().map_or(beginning(), Entry::position);
-        let body = control_payload(before.sequence.next(), &[1, 2, 3]);
+        let body = control_payload(before.sequence.next(), &[1, 2, 3, 0, 0, 0, 0, 0]);
         let (kind, control) = (WalEntryType::Checkpoint, Control::epoch_start());
         let start = Entry::following(&before, epoch(term), kind, control, 5, body);
         let after = start.position();

@@ -32,7 +32,7 @@ fn unread(link: &EngineLink) -> Vec<EngineEntry> {
 
 /// What a primary makes of the engine's entries: the start of its epoch, then each of them.
 fn entries_of(after: Position, term: u32, engine: &[EngineEntry]) -> Vec<Entry> {
-    let body = control_payload(after.sequence.next(), b"body");
+    let body = control_payload(after.sequence.next(), b"a limit.");
     let start = Entry::following(&after, epoch(term), WalEntryType::Checkpoint, Control::epoch_start(), 5, body);
     let mut made = vec![start];
     for theirs in engine {

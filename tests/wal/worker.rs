@@ -3,7 +3,7 @@
 use engraft::core::{Event, StorageErrorKind, StorageOperation};
 use engraft::driver::wal_worker::{WalRequest, WalWorker};
 use engraft::types::message::SpaceEpoch;
-use engraft::types::{FsyncMode, ReadId, Sequence, WriteId};
+use engraft::types::{FsyncMode, Incarnation, NodeId, ReadId, Sequence, WriteId};
 use engraft::wal::{StdDisk, StorageOpenError};
 
 use super::support::{append, beginning, end_of, entries_after, epoch, open, options, read_all, run, same, space};
@@ -124,6 +124,34 @@ fn a_promise_outlives_a_kill_and_never_goes_back() {
     let (_, opened) = open(StdDisk, &options);
     let Some(Event::SpaceOpened(found)) = opened.events.first() else { panic!("{opened:?}") };
     assert_eq!(found.promise, epoch(9));
+}
+
+#[test]
+fn a_known_peer_outlives_a_kill_and_is_durable_no_later_than_a_promise_behind_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = options(directory.path(), FsyncMode::None);
+    let (mut worker, opened) = open(StdDisk, &options);
+    assert!(matches!(opened.events.as_slice(), [Event::SpaceOpened(_)]), "nobody is known: {opened:?}");
+    let (peer, incarnation) = (NodeId(2), Incarnation([8; 16]));
+    worker.submit(WalRequest::SavePeer { peer, incarnation });
+    worker.submit(WalRequest::SaveVote { space: space(), promise: epoch(3) });
+    let mut events = Vec::new();
+    worker.write();
+    worker.complete(&mut events);
+    assert_eq!(events, [], "nothing is told before the sync");
+    worker.sync();
+    worker.complete(&mut events);
+    let votes = vec![SpaceEpoch { space: space(), epoch: epoch(3) }];
+    assert_eq!(events, [Event::PeerSaved { peer, incarnation }, Event::VotesSaved { votes }]);
+    assert!(!worker.has_work());
+    drop(worker);
+    for _ in 0..2 {
+        let (_, opened) = open(StdDisk, &options);
+        let [Event::PeersKnown { peers }, Event::SpaceOpened(found)] = opened.events.as_slice() else {
+            panic!("{opened:?}")
+        };
+        assert_eq!((peers.as_slice(), found.promise), ([(peer, incarnation)].as_slice(), epoch(3)));
+    }
 }
 
 #[test]

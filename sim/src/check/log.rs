@@ -30,6 +30,8 @@ pub(crate) struct Damage {
     pub(crate) rotten: Option<Sequence>,
     /// Syncs lied, blocks went astray, or the disk is new: anything may be missing.
     pub(crate) anything: bool,
+    /// The disk is new, and all other voters know better than to take the node for who it was.
+    pub(crate) excluded: bool,
     /// A power failure took entries that a weak fsync mode had called durable.
     pub(crate) forgot: bool,
 }

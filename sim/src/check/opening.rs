@@ -76,6 +76,11 @@ impl Checks {
         }
     }
 
+    /// Whether a wiped node is in no quorum of a space.
+    pub(crate) fn excluded(&mut self, node: NodeIndex, space: SpaceIndex, excluded: bool) {
+        self.spaces[space].logs[node].damage.excluded = excluded;
+    }
+
     /// Nothing that a node's disk says is durable can be trusted any more.
     pub(crate) fn untrusted(&mut self, node: NodeIndex) {
         for space in &mut self.spaces {

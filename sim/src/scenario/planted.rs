@@ -43,6 +43,8 @@ pub enum PlantedKind {
     CommitGoesBack,
     /// A node that lost its memory says that it did not.
     OldIncarnation,
+    /// A node forgets at a restart under which incarnations it knew its peers.
+    ForgottenPeers,
     /// The end of a log is zeroed while the node runs.
     EndTruncated,
     /// Acks name one entry less than is durable.

@@ -322,11 +322,11 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
     let leads = |space: &SpacePlan| space.primary == node && !space.elects();
     let may_lead = |space: &SpacePlan| space.elects() && space.voters.contains(&node);
     if matches!(kind, FaultKind::Wipe | FaultKind::Misdirect)
-        && (scenario.spaces.iter().any(may_lead)
+        && ((scenario.spaces.iter().any(may_lead) && (kind == FaultKind::Misdirect || draws.below(part + 9, n, 3) > 0))
             || (scenario.spaces.iter().any(leads) && draws.below(part + 9, n, 4) > 0))
     {
         // A primary that loses what it alone has is the end of its space: few of them do, since less is judged from
-        // there on. Where there are elections nobody knows of a voter that it has forgotten what it promised.
+        // there on. Where there are elections few are wiped, since a majority has to be left to go on.
         return None;
     }
     if matches!(kind, FaultKind::PauseReplica | FaultKind::OpenEpoch) {

@@ -34,7 +34,8 @@ impl World<'_> {
         let place = DiskPlace { node: at.id, disks: at.disks, boot: at.boot };
         let (mut wal, opened) = storage::open(self.scenario, self.own, place, disk)
             .map_err(|error| (None, format!("cannot be opened: {error}")))?;
-        for (space, event) in opened.events.iter().enumerate() {
+        let spaces = opened.events.iter().filter(|event| !matches!(event, Event::PeersKnown { .. }));
+        for (space, event) in spaces.enumerate() {
             let log = &self.checks.spaces[space].logs[node];
             let Event::SpaceOpened(found) = event else {
                 return Err((Some(space), format!("cannot be opened: {event}")));

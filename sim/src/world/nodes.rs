@@ -44,6 +44,7 @@ impl Node {
             slow: 1,
             steps: 0,
             wiped: false,
+            known: BTreeMap::new(),
             full: false,
             completions: VecDeque::new(),
             old_completion: None,
@@ -115,7 +116,6 @@ impl World<'_> {
             engines: Vec::new(),
             step: None,
             links: BTreeMap::new(),
-            known: BTreeMap::new(),
             accepted: 0,
             armed: Time::MAX,
             told_to_stop: false,
@@ -345,21 +345,6 @@ impl World<'_> {
         at.disk.kill();
         self.marks.hit(Mark::NodeShutDown);
         self.drop_links(links.into_iter(), true);
-    }
-
-    /// The node loses everything and will come back as new.
-    pub(super) fn wipe(&mut self, node: NodeIndex) {
-        let primary = self.checks.spaces.iter().any(|space| space.primary() == node);
-        self.die(node, true);
-        if primary {
-            self.marks.hit(Mark::PrimaryWiped);
-        }
-        let at = &mut self.nodes[node];
-        at.disk.wipe();
-        at.disk.keep_changes();
-        at.disks += 1;
-        at.wiped = true;
-        self.checks.wiped(node);
     }
 
     pub(super) fn stand_still(&mut self, node: NodeIndex) -> u32 {

@@ -33,6 +33,7 @@ impl World<'_> {
             Action::WalAppend { .. }
             | Action::WalRead { .. }
             | Action::SaveVote { .. }
+            | Action::SavePeer { .. }
             | Action::SalvageSave { .. }
             | Action::WalTruncate { .. } => self.order_storage(node, action),
             Action::Connect { link, peer } => {
@@ -84,7 +85,8 @@ impl World<'_> {
         self.frames.push(u32::try_from(size).unwrap_or(u32::MAX));
     }
 
-    /// A node goes on talking only to who it has known since it began: not to one that lost its memory since (S19).
+    /// A node goes on talking only to whom it has known first, restarts or not: not to one that lost its memory since
+    /// (S19).
     fn speaks_to(&mut self, node: NodeIndex, link: u32, way: Way, message: &Message) {
         match message {
             // What is said before it is known who is there, and the last word.
@@ -103,9 +105,9 @@ impl World<'_> {
             | Message::Detach(_) => {}
         }
         let end = self.net.links[link as usize].ends[way.other().index()];
-        let Some(process) = &mut self.nodes[node].process else { return };
-        let known = *process.known.entry(end.node).or_insert(end.disks);
-        if known != end.disks {
+        let known = *self.nodes[node].known.entry(end.node).or_insert(end.disks);
+        // Whose disk lied, or wrote elsewhere, may have lost what it knew.
+        if known != end.disks && !self.checks.is_damaged(node) {
             self.checks.violated(Invariant::S19, Some(node), None, || {
                 format!("says {} to {}, which lost its memory since", message.name(), node_id(end.node))
             });
@@ -232,7 +234,8 @@ impl World<'_> {
             self.storage_failure_marks(*operation, error);
             self.checks.storage_failed(node, *space);
         }
-        let repeatable = matches!(event, Event::WalAppended { .. } | Event::VotesSaved { .. });
+        let repeatable =
+            matches!(event, Event::WalAppended { .. } | Event::VotesSaved { .. } | Event::PeerSaved { .. });
         if repeatable && self.keeps_completions() {
             self.nodes[node].old_completion = Some(event.clone());
         }

@@ -195,6 +195,11 @@ impl PlantedBugs {
         {
             opened.promise = Epoch::ZERO;
         }
+        if let Event::PeersKnown { peers } = event
+            && self.has(PlantedKind::ForgottenPeers, node)
+        {
+            peers.clear();
+        }
     }
 
     /// Zeroes the last durable bytes of the logs while the node is down.

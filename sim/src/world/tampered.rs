@@ -123,6 +123,7 @@ impl World<'_> {
             | Action::Notify(Notice::Committed { space, .. }) => (*space, None),
             Action::Notify(_)
             | Action::WalRead { .. }
+            | Action::SavePeer { .. }
             | Action::Send { .. }
             | Action::Connect { .. }
             | Action::Close { .. }

@@ -30,6 +30,8 @@ pub(super) fn unexpected(message: &Message, phase: Phase, link: LinkId) -> Close
         (Phase::Open, false) => "an answer",
         (Phase::Dialling | Phase::Greeting, true) => "a hello",
         (Phase::Dialling | Phase::Greeting, false) => "a welcome",
+        (Phase::Learning { .. }, true) => "nothing before the welcome",
+        (Phase::Learning { .. }, false) => "nothing before a request",
     };
     CloseReason::Unexpected { expected: String::from(expected), found: String::from(message.name()) }
 }

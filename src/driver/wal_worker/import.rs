@@ -1,13 +1,12 @@
 //! A new space in a data directory, made from a directory of Engram's.
 
-use alloc::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::types::{Epoch, SpaceName};
 use crate::wal::{
-    Disk, EngramCopy, ImportError, ImportReport, Ledger, Reserve, SpaceMemory, Superblock, WalError, WalPlace,
-    copy_engram,
+    Disk, EngramCopy, ImportError, ImportReport, Ledger, NodeMemory, Reserve, SpaceMemory, Superblock, WalError,
+    WalPlace, copy_engram,
 };
 
 use super::storage::{StorageOptions, check_identity, lock, refuse_orphans};
@@ -56,7 +55,7 @@ pub fn import_engram<D: Disk>(
     if !is_empty(disk, &place)? {
         return Err(ImportError::SpaceExists { space: name.clone(), path: place });
     }
-    if let Some(known) = memory.get(&space).filter(|known| **known != SpaceMemory::default()) {
+    if let Some(known) = memory.spaces.get(&space).filter(|known| **known != SpaceMemory::default()) {
         return Err(ImportError::SpaceRemembered { space: name.clone(), promise: known.promise });
     }
     for directory in [&spaces, &staging] {
@@ -82,7 +81,7 @@ pub fn import_engram<D: Disk>(
         disk.sync_directory(directory).map_err(WalError::io("sync", directory))?;
     }
     // Only now: a mark of entries that are not there would be taken for lost ones.
-    memory.insert(space, SpaceMemory { promise: epoch, mark: end.sequence, ..SpaceMemory::default() });
+    memory.spaces.insert(space, SpaceMemory { promise: epoch, mark: end.sequence, ..SpaceMemory::default() });
     Ledger::replace(disk.clone(), directory, memory, Reserve::find(disk, directory)?)?;
     Ok(report)
 }
@@ -90,21 +89,18 @@ pub fn import_engram<D: Disk>(
 /// What the node remembers; a new directory becomes this node's.
 ///
 /// How the node stopped is left as it stands: an import neither tears a log nor mends one.
-fn claim<D: Disk>(
-    disk: &D,
-    storage: &StorageOptions,
-) -> Result<BTreeMap<crate::types::SpaceId, SpaceMemory>, ImportError> {
+fn claim<D: Disk>(disk: &D, storage: &StorageOptions) -> Result<NodeMemory, ImportError> {
     let directory = storage.directory.as_path();
     if let Some(found) = Superblock::load(disk, directory)? {
         check_identity(&found.block, storage, directory)?;
         return Ok(Ledger::load(disk, directory)?.memory);
     }
     refuse_orphans(disk, directory)?;
-    Ledger::replace(disk.clone(), directory, BTreeMap::new(), Reserve::find(disk, directory)?)?;
+    Ledger::replace(disk.clone(), directory, NodeMemory::default(), Reserve::find(disk, directory)?)?;
     let (cluster, node, boot_id) = (storage.cluster, storage.node, storage.boot_id);
     let incarnation = storage.fresh_incarnation;
     Superblock { cluster, node, incarnation, boot_id, clean: true, number: 0 }.create(disk, directory)?;
-    Ok(BTreeMap::new())
+    Ok(NodeMemory::default())
 }
 
 fn is_empty<D: Disk>(disk: &D, directory: &Path) -> Result<bool, WalError> {

@@ -1,7 +1,7 @@
 //! What the core orders of the storage.
 
 use crate::core::Action;
-use crate::types::{Entry, Epoch, ReadId, Sequence, SpaceId, WriteId};
+use crate::types::{Entry, Epoch, Incarnation, NodeId, ReadId, Sequence, SpaceId, WriteId};
 
 /// An order to the storage.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +34,13 @@ pub enum WalRequest {
         space: SpaceId,
         /// The promise.
         promise: Epoch,
+    },
+    /// Make durable under which incarnation a peer is known.
+    SavePeer {
+        /// The peer.
+        peer: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
     },
     /// Make entries durable in a salvage file.
     Salvage {
@@ -69,6 +76,7 @@ impl WalRequest {
                 Some(Self::Read { space, read, from, entries_max, bytes_max })
             }
             Action::SaveVote { space, promise } => Some(Self::SaveVote { space, promise }),
+            Action::SavePeer { peer, incarnation } => Some(Self::SavePeer { peer, incarnation }),
             Action::SalvageSave { space, write, first, last, by } => {
                 Some(Self::Salvage { space, write, first, last, by })
             }

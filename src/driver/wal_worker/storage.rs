@@ -8,8 +8,8 @@ use crate::core::{Event, SpaceConfig, SpaceOpened};
 use crate::types::entry::StartFound;
 use crate::types::{ClusterId, EpochHistory, Incarnation, NodeId, SpaceId, SpaceName};
 use crate::wal::{
-    Access, Disk, DiskFile, Handles, Ledger, RecoveryReport, Reserve, SpaceMemory, StorageOpenError, Superblock, Wal,
-    WalError, WalOptions, WalPlace,
+    Access, Disk, DiskFile, Handles, Ledger, NodeMemory, RecoveryReport, Reserve, SpaceMemory, StorageOpenError,
+    Superblock, Wal, WalError, WalOptions, WalPlace,
 };
 
 use crate::wal::own_wal::{Engines, SideLog};
@@ -61,7 +61,8 @@ impl StorageOptions {
 pub struct StorageOpened {
     /// The directory's incarnation.
     pub incarnation: Incarnation,
-    /// `SpaceOpened` or `SpaceOpenFailed` for each space, in the order of the options.
+    /// `PeersKnown` where peers are known, then `SpaceOpened` or `SpaceOpenFailed` for each space, in the order of the
+    /// options.
     pub events: Vec<Event>,
     /// What recovery found and did, for each space that opened.
     pub reports: Vec<(SpaceName, RecoveryReport)>,
@@ -118,7 +119,7 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
     }
     let memory = match &found {
         Some(_) => Ledger::load(&disk, directory)?.memory,
-        None => BTreeMap::new(),
+        None => NodeMemory::default(),
     };
     let reserve = Reserve::find(&disk, directory)?;
     let handles = Handles::new(disk.clone(), options.wal.files_open_max);
@@ -131,6 +132,10 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
         clean: found.as_ref().is_none_or(|block| block.clean),
         same_boot: found.as_ref().is_none_or(|block| block.boot_id == options.boot_id),
     };
+    if !recovery.memory.peers.is_empty() {
+        let peers = recovery.memory.peers.iter().map(|(peer, incarnation)| (*peer, *incarnation)).collect();
+        opened.events.push(Event::PeersKnown { peers });
+    }
     for (name, config) in &options.spaces {
         recovery.open_space(name, config, &mut opened);
     }
@@ -162,7 +167,7 @@ pub(super) fn open<D: Disk>(disk: D, options: &StorageOptions) -> Result<Opening
 struct SpaceRecovery<'o, D: Disk> {
     handles: Handles<D>,
     options: &'o StorageOptions,
-    memory: BTreeMap<SpaceId, SpaceMemory>,
+    memory: NodeMemory,
     spaces: BTreeMap<SpaceId, SpaceQueue<D>>,
     all_open: bool,
 }
@@ -170,10 +175,10 @@ struct SpaceRecovery<'o, D: Disk> {
 impl<D: Disk> SpaceRecovery<'_, D> {
     fn open_space(&mut self, name: &SpaceName, config: &SpaceConfig, opened: &mut StorageOpened) {
         let space = name.id();
-        let memory = self.memory.get(&space).copied().unwrap_or_default();
+        let memory = self.memory.spaces.get(&space).copied().unwrap_or_default();
         match self.open_log(name, &memory) {
             Ok((wal, history, starts, report)) => {
-                let kept = self.memory.entry(space).or_default();
+                let kept = self.memory.spaces.entry(space).or_default();
                 kept.mark = wal.synced();
                 kept.cut = None;
                 opened.events.push(Event::SpaceOpened(Box::new(SpaceOpened {

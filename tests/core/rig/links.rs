@@ -7,6 +7,14 @@ use engraft::types::{LinkId, NodeId};
 use super::{Connection, Rig};
 
 impl Rig {
+    /// Tells a node that starts under which incarnations it knew its peers.
+    pub(super) fn tell_peers(&mut self, node: NodeId) {
+        if let Some(known) = self.known.get(&node) {
+            let peers = known.iter().map(|(peer, incarnation)| (*peer, *incarnation)).collect();
+            self.event(node, Event::PeersKnown { peers });
+        }
+    }
+
     pub(super) fn connect(&mut self, dialler: (NodeId, LinkId), peer: NodeId) {
         let reachable = !self.cut.contains(&peer) && !self.cut.contains(&dialler.0);
         let Some(state) = self.nodes.get_mut(&peer).filter(|_| reachable) else {
