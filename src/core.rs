@@ -31,6 +31,7 @@ mod primary;
 mod progress;
 mod promotion;
 mod receiver;
+mod recovering;
 mod state;
 pub mod status;
 mod tail;

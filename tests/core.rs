@@ -20,6 +20,7 @@ mod forge;
 mod hostile;
 mod leases;
 mod linking;
+mod recovering;
 mod rig;
 mod safety;
 mod steady;

@@ -5,6 +5,7 @@ mod disk;
 mod elections;
 mod first;
 mod network;
+mod recovering;
 mod replicas;
 mod two_nodes;
 

@@ -12,6 +12,7 @@ mod import;
 mod kill_disk;
 mod model;
 mod own_wal;
+mod recovering;
 mod salvage;
 mod support;
 mod torn;

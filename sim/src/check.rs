@@ -9,6 +9,7 @@ mod invariant;
 mod log;
 mod members;
 mod opening;
+mod recovering;
 mod told;
 mod truncation;
 mod universe;
@@ -64,6 +65,8 @@ pub(crate) struct SpaceChecks {
     exposed: exposure::Exposed,
     /// The highest sequence that was answered to any client in a way that no election takes back.
     pub(crate) answered_max: Sequence,
+    /// Whether all voters elected a primary without a committed entry that none of them had any more, and said so.
+    lost_committed: bool,
 }
 
 impl Checks {
@@ -220,6 +223,7 @@ impl SpaceChecks {
             watched: watch::Watched::new(nodes),
             exposed: exposure::Exposed::new(plan),
             answered_max: Sequence::ZERO,
+            lost_committed: false,
         }
     }
 
@@ -240,16 +244,30 @@ impl SpaceChecks {
         self.leader().unwrap_or(self.home)
     }
 
-    /// Whether the disks that decide still are what they acknowledged: that of the primary, and those of all voters
-    /// where any of them can become it. Where they are not, no rule that two nodes keep together can hold before nodes
-    /// wait that may have forgotten: what each node keeps by itself is judged all the same.
+    /// Whether what nodes agree on is judged. A power failure under a weak fsync mode is no excuse: who forgets by it counts
+    /// in no majority until it has everything again. Only where so few remember that all voters have to go on without what
+    /// they lost, and say so, it is not judged from there on.
     pub(crate) fn is_sound(&self) -> bool {
-        let sound = |node: &NodeIndex| {
-            let damage = self.logs[*node].damage;
-            !damage.anything && !damage.forgot
-        };
+        self.has_sound_disks() && !self.lost_committed
+    }
+
+    /// Whether the disks that decide still are what they acknowledged: that of the primary, and those of all voters where any
+    /// of them can become it. One that is new does no harm where all others refuse its node.
+    pub(crate) fn has_sound_disks(&self) -> bool {
+        let sound = |node: &NodeIndex| !self.logs[*node].damage.anything;
         let sound_or_excluded = |node: &NodeIndex| sound(node) || self.logs[*node].damage.excluded;
         if self.elects { self.voters.iter().all(sound_or_excluded) } else { sound(&self.home) }
+    }
+
+    /// Whether a voter may have forgotten what it acknowledged, and has not got it again.
+    pub(crate) fn is_recovering(&self, node: NodeIndex) -> bool {
+        self.views[node].recovering
+    }
+
+    /// Whether these voters can go on: a majority of all voters remembers among them, or they are all voters.
+    pub(crate) fn go_on(&self, voters: &[NodeIndex]) -> bool {
+        let remember = voters.iter().filter(|voter| !self.is_recovering(**voter)).count();
+        remember >= self.majority() || voters.len() == self.voters.len()
     }
 
     /// What a crash leaves of a node's log at least: its end, and the end before the last sync.
@@ -270,10 +288,7 @@ impl SpaceChecks {
 
     /// Whether the space's fsync mode acknowledges what is not synced.
     pub(crate) const fn is_weak(&self) -> bool {
-        match self.fsync {
-            FsyncMode::PerWrite | FsyncMode::PerBatch => false,
-            FsyncMode::Timer | FsyncMode::None => true,
-        }
+        self.fsync.is_weak()
     }
 
     /// How many of these voters have the entry that stands at `sequence` on `node`, durable.

@@ -106,6 +106,9 @@ pub struct ReplicaReply {
     pub connected: bool,
     /// Whether an operator paused it.
     pub paused: bool,
+    /// Whether it counts in no majority, since it may have forgotten what it acknowledged.
+    #[serde(default)]
+    pub recovering: bool,
     /// How far it is behind.
     pub lag: LagNow,
 }

@@ -53,6 +53,12 @@ pub enum Action {
         /// Its incarnation.
         incarnation: Incarnation,
     },
+    /// Note that the space is recovering no longer. Nothing waits for it: it becomes durable with what is saved next, and
+    /// where it does not, the space recovers once more.
+    EndRecovering {
+        /// The space.
+        space: SpaceId,
+    },
     /// Read these entries of the space's log and make them durable in a salvage file, once everything ordered before
     /// is done; then [`SalvageSaved`](super::Event::SalvageSaved). They are about to be truncated.
     SalvageSave {
@@ -335,6 +341,7 @@ impl fmt::Display for Action {
             }
             Self::WalRead { space, read, from, .. } => write!(formatter, "{space} WalRead {read} from {from}"),
             Self::SaveVote { space, promise } => write!(formatter, "{space} SaveVote {promise}"),
+            Self::EndRecovering { space } => write!(formatter, "{space} EndRecovering"),
             Self::SavePeer { peer, incarnation } => write!(formatter, "SavePeer {peer} {incarnation}"),
             Self::SalvageSave { space, write, first, last, by } => {
                 write!(formatter, "{space} SalvageSave {write} {first}..{last} for {by}")

@@ -23,7 +23,7 @@ impl ReplicationState {
         let error = match (&self.part, self.role()) {
             (Part::Stopped(reason), _) => AppendError::Stopped(reason.clone()),
             (_, Role::Candidate) => AppendError::NotReady,
-            (_, Role::Replica | Role::Opening | Role::Primary | Role::Stopped) => {
+            (_, Role::Replica | Role::Recovering | Role::Opening | Role::Primary | Role::Stopped) => {
                 let primary = self.primary_hint(context.now, context.links, context.config);
                 primary.map_or(AppendError::NoPrimary, |primary| AppendError::NotPrimary { primary })
             }
@@ -198,6 +198,7 @@ impl ReplicationState {
                         lag: measured.lag,
                         connected: progress.link.is_some(),
                         paused: progress.paused,
+                        recovering: progress.recovering,
                         batches_sent: progress.batches_sent,
                         batches_failed: progress.batches_failed,
                     }

@@ -45,7 +45,8 @@ impl Primary {
             if voter == node {
                 log.durable()
             } else {
-                self.shipper.replica(voter).map_or(Sequence::ZERO, |progress| progress.durable)
+                let remembers = self.shipper.replica(voter).filter(|progress| !progress.recovering);
+                remembers.map_or(Sequence::ZERO, |progress| progress.durable)
             }
         };
         let quorum = self.voters.len() / 2 + 1;

@@ -181,8 +181,10 @@ impl ReplicationCoordinator {
         let Received { peer, link, message } = received;
         let (space, result) = match message {
             Message::SpaceHello(hello) => {
-                let known = self.spaces.contains_key(&hello.space) && hello.name.id() == hello.space;
-                (hello.space, known.then_some(Ok(())))
+                let space = hello.space;
+                let known = hello.name.id() == space;
+                let hear = |state: &mut ReplicationState, _: &mut Context<'_>| state.space_hello(peer, &hello);
+                (space, if known { self.with(now, space, actions, hear) } else { None })
             }
             Message::Batch(batch) => {
                 let space = batch.header.space;

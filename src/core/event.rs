@@ -149,6 +149,9 @@ pub struct SpaceOpened {
     pub starts: Vec<StartFound>,
     /// The highest epoch that this node has promised in it.
     pub promise: Epoch,
+    /// Whether entries may be gone that this node acknowledged under a weak fsync mode: the machine booted since an unclean
+    /// stop, and [`EndRecovering`](super::Action::EndRecovering) has not come since.
+    pub recovering: bool,
 }
 
 /// An entry to append.
@@ -322,7 +325,8 @@ impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SpaceOpened(opened) => {
-                write!(formatter, "{} SpaceOpened ends {} promised {}", opened.name.id(), opened.end, opened.promise)
+                let (space, recovering) = (opened.name.id(), if opened.recovering { ", recovering" } else { "" });
+                write!(formatter, "{space} SpaceOpened ends {} promised {}{recovering}", opened.end, opened.promise)
             }
             Self::SpaceOpenFailed { name, error, .. } => write!(formatter, "{} SpaceOpenFailed {error}", name.id()),
             Self::WalAppended { space, write, epoch, sequence } => {

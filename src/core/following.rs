@@ -89,24 +89,26 @@ impl ReplicationState {
         if epoch > receiver.epoch() {
             receiver.follow(epoch);
             self.arm(context);
-            context.notify(Notice::RoleChanged { space: self.space, role: Role::Replica, epoch });
+            let role = if self.recovering.is_some() { Role::Recovering } else { Role::Replica };
+            context.notify(Notice::RoleChanged { space: self.space, role, epoch });
         }
     }
 
     /// Answers what the primary waits for, if this epoch's promise is the newest, and durable.
     pub(super) fn answer(&mut self, context: &mut Context<'_>) {
-        let saved = self.promise_saved == self.promise;
+        self.recover(context);
+        let (saved, recovering) = (self.promise_saved == self.promise, self.is_recovering());
         let Part::Replica(receiver) = &mut self.part else { return };
         if !saved || receiver.epoch() != self.promise || self.divergence.is_some() {
             return;
         }
-        receiver.answer(self.space, self.commit, self.engine, &self.log, context);
+        receiver.answer(self.space, self.commit, self.engine, recovering, &self.log, context);
         if let Some((link, header)) = receiver.take_question() {
             let batch = ReplicationBatch { header, entries: Vec::new() };
             if let Ok(Placed::Refused(reason)) = receiver.place(batch, &mut self.log, context) {
                 refuse(link, &header, reason, &self.log, context);
             } else {
-                receiver.answer(self.space, self.commit, self.engine, &self.log, context);
+                receiver.answer(self.space, self.commit, self.engine, recovering, &self.log, context);
             }
         }
     }

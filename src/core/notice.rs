@@ -1,5 +1,7 @@
 //! What people and metrics are told.
 
+mod words;
+
 use ::core::fmt;
 use alloc::string::String;
 
@@ -9,6 +11,7 @@ use crate::types::{Epoch, LinkId, NodeId, Position, Sequence, SpaceId};
 use super::config::ConfigError;
 use super::event::{StorageError, StorageOperation};
 use super::status::{ReplicaStatus, Role};
+use words::{recovering, subject};
 
 /// Something that changed and that somebody may want to know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -112,6 +115,33 @@ pub enum Notice {
         space: SpaceId,
         /// The last entry that stayed.
         last: Sequence,
+    },
+    /// The machine lost power under a weak fsync mode, and this node may lack what it acknowledged. It counts in no majority
+    /// until it has got from a primary what that one had, or until every voter votes for one.
+    Recovering {
+        /// The space.
+        space: SpaceId,
+        /// The highest epoch that it promised: a primary of an epoch below it cannot help.
+        promise: Epoch,
+        /// The last entry that is left.
+        end: Sequence,
+    },
+    /// This node counts again.
+    Recovered {
+        /// The space.
+        space: SpaceId,
+        /// The last entry that it has.
+        end: Sequence,
+    },
+    /// So few voters remember what they acknowledged that they are no majority, and every voter voted for this node: what
+    /// none of them has any more is lost, committed or not.
+    CommittedMayBeLost {
+        /// The space.
+        space: SpaceId,
+        /// The first sequence that may be lost.
+        from: Sequence,
+        /// The epoch that goes on.
+        by: Epoch,
     },
     /// Entries of an epoch that may be lost: a new primary's log ends without them, if they were ever written.
     LossBounded {
@@ -307,6 +337,9 @@ impl fmt::Display for Notice {
             }
             Self::SalvageFailed { space, error } => write!(formatter, "{space} salvage failed: {error}"),
             Self::Truncated { space, last } => write!(formatter, "{space} truncated behind {last}"),
+            Self::Recovering { .. } | Self::Recovered { .. } | Self::CommittedMayBeLost { .. } => {
+                recovering(formatter, self)
+            }
             Self::LossBounded { space, lost, from, bytes_max, by } => {
                 write!(formatter, "{space} {lost} may have lost what it answered from {from} on")?;
                 match bytes_max {
@@ -354,12 +387,5 @@ impl fmt::Display for Notice {
             Self::ApplyFailed { space, at, reason } => write!(formatter, "{space} applying {at} failed: {reason}"),
             Self::ReplicaDiverged { space, replica, at } => write!(formatter, "{space} {replica} diverged at {at}"),
         }
-    }
-}
-
-fn subject(formatter: &mut fmt::Formatter<'_>, space: Option<SpaceId>) -> fmt::Result {
-    match space {
-        Some(space) => write!(formatter, "{space} "),
-        None => Ok(()),
     }
 }

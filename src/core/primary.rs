@@ -328,7 +328,8 @@ impl Primary {
     fn unknown(&self, waiter: &Waiter, log: &Log, context: &mut Context<'_>) {
         let sequence = waiter.token.sequence;
         let own = (log.durable() >= sequence).then_some(context.config.node);
-        let others = self.shipper.replicas.iter().filter(|progress| progress.durable >= sequence);
+        let others =
+            self.shipper.replicas.iter().filter(|progress| progress.durable >= sequence && !progress.recovering);
         let mut acked_by: Vec<NodeId> = own.into_iter().chain(others.map(|progress| progress.node)).collect();
         acked_by.sort_unstable();
         let outcome = Outcome::Unknown { token: waiter.token, acked_by };

@@ -31,6 +31,8 @@ pub struct ReplicaProgress {
     /// The last entry that it acknowledged as durable.
     pub(crate) durable: Sequence,
     pub(crate) applied: Sequence,
+    /// Whether it may have forgotten some of that: it counts in no majority then.
+    pub(crate) recovering: bool,
     /// The commit that it confirmed.
     pub(crate) commit: Sequence,
     /// Whether the peer's list of unconfirmed commits names the space.
@@ -93,6 +95,7 @@ impl ReplicaProgress {
             before: Some(end),
             durable: Sequence::ZERO,
             applied: Sequence::ZERO,
+            recovering: false,
             commit: Sequence::ZERO,
             unconfirmed: false,
             waits_for_room: false,

@@ -64,6 +64,8 @@ pub(super) struct Candidacy {
     asked: Option<Time>,
     /// Who granted, this node among them.
     granted: Vec<NodeId>,
+    /// Who granted and is recovering: they count only where every voter granted.
+    forgetful: Vec<NodeId>,
     rebids: u32,
     /// When it is given up.
     until: Time,
@@ -206,8 +208,17 @@ impl ReplicationState {
         let rebids = self.election.candidacy.as_ref().map_or(0, |before| before.rebids + 1);
         let quarter = micros(context.config.election_timeout_min) / 4;
         let until = context.now + Duration::from_micros(quarter + self.draw(quarter, context.config));
-        let candidacy =
-            Candidacy { epoch, round, opens, exposed: None, asked: None, granted: Vec::new(), rebids, until };
+        let candidacy = Candidacy {
+            epoch,
+            round,
+            opens,
+            exposed: None,
+            asked: None,
+            granted: Vec::new(),
+            forgetful: Vec::new(),
+            rebids,
+            until,
+        };
         self.election.candidacy = Some(candidacy);
         match round {
             VoteRound::PreVote => self.ask_voters(context),
@@ -221,6 +232,7 @@ impl ReplicationState {
         let epoch = candidacy.epoch;
         (candidacy.round, candidacy.asked, candidacy.until) = (VoteRound::Vote, None, Time::MAX);
         candidacy.granted.clear();
+        candidacy.forgetful.clear();
         self.promise(epoch, context);
         context.notify(Notice::ElectionStarted { space: self.space, epoch });
         self.tell_role(context);
@@ -246,7 +258,7 @@ impl ReplicationState {
         if let Some((link, ask)) = self.election.grant.take_if(|(_, ask)| ask.epoch <= self.promise)
             && ask.epoch == self.promise
         {
-            context.links.reply(link, self.reply_to(&ask, Verdict::Granted));
+            context.links.reply(link, self.reply_to(&ask, self.own_vote()));
         }
         let unasked = |candidacy: &Candidacy| candidacy.round == VoteRound::Vote && candidacy.asked.is_none();
         if self.election.candidacy.as_ref().is_some_and(unasked) {
@@ -268,7 +280,7 @@ impl ReplicationState {
                 self.ask_voter(link, context);
             }
         }
-        self.granted(context.config.node, context);
+        self.granted(context.config.node, self.own_vote(), context);
     }
 
     fn ask_voter(&self, link: LinkId, context: &mut Context<'_>) {
@@ -299,8 +311,8 @@ impl ReplicationState {
         if (reply.epoch, reply.round) != (candidacy.epoch, candidacy.round) || candidacy.asked > Some(reply.sent) {
             return;
         }
-        if reply.verdict == Verdict::Granted {
-            self.granted(voter, context);
+        if reply.verdict.is_yes() {
+            self.granted(voter, reply.verdict, context);
         } else if reply.round == VoteRound::PreVote
             && self.election.floor >= candidacy.epoch
             && candidacy.rebids < REBIDS_MAX
@@ -310,14 +322,15 @@ impl ReplicationState {
         }
     }
 
-    fn granted(&mut self, voter: NodeId, context: &mut Context<'_>) {
+    fn granted(&mut self, voter: NodeId, verdict: Verdict, context: &mut Context<'_>) {
         let Some(candidacy) = &mut self.election.candidacy else { return };
-        if candidacy.granted.contains(&voter) {
+        if candidacy.granted.contains(&voter) || candidacy.forgetful.contains(&voter) {
             return;
         }
-        candidacy.granted.push(voter);
+        if verdict == Verdict::Recovering { &mut candidacy.forgetful } else { &mut candidacy.granted }.push(voter);
         let (round, votes, by_itself) = (candidacy.round, candidacy.granted.len(), candidacy.opens.by_itself());
-        if !self.is_majority(votes) && !by_itself {
+        let yes = votes + candidacy.forgetful.len();
+        if !self.is_majority(votes) && yes != self.voters().len() && !by_itself {
             return;
         }
         match round {
@@ -328,15 +341,17 @@ impl ReplicationState {
 
     /// A majority voted for this node: it is the primary of its epoch.
     fn elected(&mut self, context: &mut Context<'_>) {
-        let Some(Candidacy { epoch, opens, exposed, granted, asked, .. }) = self.election.candidacy.take() else {
+        let Some(Candidacy { epoch, opens, exposed, granted, forgetful, asked, .. }) = self.election.candidacy.take()
+        else {
             return;
         };
         self.election.eager = false;
-        self.tell_bound(epoch, context);
+        self.tell_bound(epoch, self.is_majority(granted.len()) || opens.by_itself(), context);
+        self.recovered(context);
         let asked = asked.unwrap_or(context.now);
         let voters = opens.voters(self.voters(), context.config.node);
         let mut primary = Primary::new(self.name.clone(), epoch, (asked, voters), &self.config, &self.log, context);
-        granted.iter().for_each(|&voter| primary.note_echo(voter, asked));
+        granted.iter().chain(&forgetful).for_each(|&voter| primary.note_echo(voter, asked));
         if let Opens::With(learner) = opens {
             // It echoed until now. Without a lease nothing would reach it that it can attach to.
             primary.note_echo(learner, asked);
@@ -350,18 +365,6 @@ impl ReplicationState {
         self.tell_role(context);
         if let Part::Primary(primary) = &mut self.part {
             primary.start(&mut self.log, self.commit, context);
-        }
-    }
-
-    /// Says what the epoch before may have answered and this log has not.
-    fn tell_bound(&self, by: Epoch, context: &mut Context<'_>) {
-        let end = self.log.end();
-        let lost = end.epoch;
-        // What this node answered itself was durable here.
-        if lost != Epoch::ZERO && lost.owner() != context.config.node {
-            let from = end.sequence.next();
-            let bytes_max = self.log.exposure_limit_of(lost);
-            context.notify(Notice::LossBounded { space: self.space, lost, from, bytes_max, by });
         }
     }
 

@@ -230,12 +230,18 @@ impl Receiver {
         }
     }
 
+    /// How far the log is durable and known to agree with the primary's.
+    pub(crate) fn holds(&self, log: &Log) -> Sequence {
+        log.durable().min(self.agreed)
+    }
+
     /// Sends the ack that is owed. The promise of the epoch is the newest, and durable.
     pub(crate) fn answer(
         &mut self,
         space: SpaceId,
         commit: Sequence,
         engine: Option<Sequence>,
+        recovering: bool,
         log: &Log,
         context: &mut Context<'_>,
     ) {
@@ -244,7 +250,7 @@ impl Receiver {
             return;
         }
         self.owes = false;
-        let durable = log.durable().min(self.agreed);
+        let durable = self.holds(log);
         let ack = ReplicationAck {
             space,
             epoch: self.epoch,
@@ -252,6 +258,7 @@ impl Receiver {
             applied: engine.unwrap_or(commit).min(durable),
             commit: commit.min(durable),
             echo: self.echo,
+            recovering,
         };
         context.push(Action::Send { link, message: Message::Ack(ack) });
     }

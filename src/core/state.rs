@@ -17,6 +17,7 @@ use super::notice::{Notice, StopReason};
 use super::primary::Primary;
 use super::promotion::Election;
 use super::receiver::Receiver;
+use super::recovering::Recovering;
 use super::status::Role;
 use super::token_wait::TokenWaits;
 
@@ -45,6 +46,8 @@ pub struct ReplicationState {
     pub(super) divergence: Option<Divergence>,
     /// What was truncated here and is not certain to be lost.
     pub(super) losses: Vec<Loss>,
+    /// Whether it may lack what it acknowledged, and what it waits for then.
+    pub(super) recovering: Option<Recovering>,
     /// What the engine applied; `None` where no engine tells.
     pub(super) engine: Option<Sequence>,
     /// Where the space stands in the coordinator's index of deadlines.
@@ -78,9 +81,35 @@ pub(super) enum Part {
 impl ReplicationState {
     /// The space as recovery found it. Who was the primary stands at once, everybody else waits for one.
     pub(super) fn open(opened: SpaceOpened, context: &mut Context<'_>) -> Self {
+        let mut state = Self::of(opened, context.now);
+        if let Err(error) = state.config.validate(context.config) {
+            state.stop(StopReason::Configuration(error), context);
+        } else {
+            state.tell_recovering(context);
+            state.begin_election(context);
+            if state.epoch() == Epoch::ZERO && !state.election.stands() {
+                state.tell_role(context);
+            }
+        }
+        state
+    }
+
+    /// A space whose log could not be opened.
+    pub(super) fn failed(name: SpaceName, config: SpaceConfig, error: StorageError, context: &mut Context<'_>) -> Self {
+        let (space, epoch) = (name.id(), Epoch::ZERO);
+        let (end, history) = (context.origin(space), crate::types::EpochHistory::default());
+        let reason = StopReason::Storage { operation: StorageOperation::Open, error };
+        context.notify(Notice::SpaceStopped { space, reason: reason.clone() });
+        let starts = Vec::new();
+        let opened = SpaceOpened { name, config, end, history, starts, promise: epoch, recovering: false };
+        Self { part: Part::Stopped(reason), ..Self::of(opened, context.now) }
+    }
+
+    /// The space before it has any part.
+    fn of(opened: SpaceOpened, now: Time) -> Self {
         let space = opened.name.id();
         let log = Log::recovered(space, opened.end, opened.history, opened.starts);
-        let mut state = Self {
+        Self {
             name: opened.name,
             space,
             config: opened.config,
@@ -92,44 +121,10 @@ impl ReplicationState {
             reads: Vec::new(),
             read_counter: 0,
             waits: TokenWaits::default(),
-            election: Election::new(context.now),
+            election: Election::new(now),
             divergence: None,
             losses: Vec::new(),
-            engine: None,
-            indexed: None,
-        };
-        if let Err(error) = state.config.validate(context.config) {
-            state.stop(StopReason::Configuration(error), context);
-        } else {
-            state.begin_election(context);
-            if state.epoch() == Epoch::ZERO && !state.election.stands() {
-                state.tell_role(context);
-            }
-        }
-        state
-    }
-
-    /// A space whose log could not be opened.
-    pub(super) fn failed(name: SpaceName, config: SpaceConfig, error: StorageError, context: &mut Context<'_>) -> Self {
-        let space = name.id();
-        let origin = context.origin(space);
-        let reason = StopReason::Storage { operation: StorageOperation::Open, error };
-        context.notify(Notice::SpaceStopped { space, reason: reason.clone() });
-        Self {
-            name,
-            space,
-            config,
-            log: Log::new(space, origin, crate::types::EpochHistory::default()),
-            promise: Epoch::ZERO,
-            promise_saved: Epoch::ZERO,
-            commit: Sequence::ZERO,
-            part: Part::Stopped(reason),
-            reads: Vec::new(),
-            read_counter: 0,
-            waits: TokenWaits::default(),
-            election: Election::new(context.now),
-            divergence: None,
-            losses: Vec::new(),
+            recovering: Recovering::begin(opened.recovering),
             engine: None,
             indexed: None,
         }
@@ -139,6 +134,7 @@ impl ReplicationState {
         match &self.part {
             Part::Primary(primary) if primary.is_open() => Role::Primary,
             Part::Primary(_) => Role::Opening,
+            Part::Replica(_) if self.recovering.is_some() && !self.election.stands() => Role::Recovering,
             Part::Replica(_) if self.election.eager || self.election.stands() => Role::Candidate,
             Part::Replica(_) => Role::Replica,
             Part::Stopped(_) => Role::Stopped,

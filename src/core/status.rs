@@ -19,6 +19,8 @@ pub enum Role {
     Opening,
     /// Takes appends and ships them.
     Primary,
+    /// May have forgotten what it acknowledged, and counts in no majority until it has it again.
+    Recovering,
     /// Follows a primary.
     Replica,
     /// Stopped; the status tells why.
@@ -31,6 +33,7 @@ impl fmt::Display for Role {
             Self::Candidate => "candidate",
             Self::Opening => "opening",
             Self::Primary => "primary",
+            Self::Recovering => "recovering",
             Self::Replica => "replica",
             Self::Stopped => "stopped",
         })
@@ -105,6 +108,8 @@ pub struct ReplicaView {
     pub connected: bool,
     /// Whether it is paused by an operator.
     pub paused: bool,
+    /// Whether it counts in no majority, since it may have forgotten what it acknowledged; `durable` is what it said last.
+    pub recovering: bool,
     /// Batches sent since this start, repeated ones included.
     pub batches_sent: u64,
     /// Batches that were not acknowledged in time, or were refused.

@@ -116,7 +116,8 @@ impl WalShipper {
         }
         if !progress.named {
             progress.named = true;
-            let hello = SpaceHello { space: self.space, name: self.name.clone() };
+            let (name, end) = (self.name.clone(), shipped.log.durable());
+            let hello = SpaceHello { space: self.space, name, epoch: self.epoch, end };
             context.push(Action::Send { link, message: Message::SpaceHello(hello) });
         }
         if progress.mode == (Mode::Probe { sent: false }) {
@@ -237,6 +238,7 @@ impl WalShipper {
         }
         let oldest = self.marks.at(progress.durable.next());
         let moved = progress.acked(ack.durable);
+        progress.recovering = ack.recovering;
         progress.applied = progress.applied.max(ack.applied);
         progress.commit = progress.commit.max(ack.commit);
         // A refusal of something older than what this answers is overtaken by it.

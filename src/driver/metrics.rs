@@ -332,7 +332,7 @@ fn write_syncs(text: &mut String, status: &NodeStatus, figures: &NodeFigures) ->
 const fn role_number(role: Role) -> u8 {
     match role {
         Role::Stopped => 0,
-        Role::Candidate | Role::Opening => 1,
+        Role::Candidate | Role::Opening | Role::Recovering => 1,
         Role::Replica => 2,
         Role::Primary => 3,
     }

@@ -107,6 +107,7 @@ fn level(notice: &Notice) -> Level {
         | Notice::LeaseHeld { .. }
         | Notice::VoterBack { .. }
         | Notice::LinkOpened { .. }
+        | Notice::Recovered { .. }
         | Notice::BreakerHalfOpened { .. }
         | Notice::BreakerClosed { .. } => Level::INFO,
         Notice::BreakerOpened { .. }
@@ -119,6 +120,7 @@ fn level(notice: &Notice) -> Level {
         | Notice::SalvageFailed { .. }
         | Notice::Truncated { .. }
         | Notice::LossBounded { .. }
+        | Notice::Recovering { .. }
         | Notice::LossExact { .. } => Level::WARN,
         Notice::ReplicaStatusChanged { to, .. } => match to {
             ReplicaStatus::Healthy | ReplicaStatus::Lagging => Level::INFO,
@@ -132,7 +134,7 @@ fn level(notice: &Notice) -> Level {
             }
         }
         Notice::LinkClosed { reason, .. } => close_level(reason),
-        Notice::SpaceStopped { .. } | Notice::ApplyFailed { .. } => Level::ERROR,
+        Notice::SpaceStopped { .. } | Notice::CommittedMayBeLost { .. } | Notice::ApplyFailed { .. } => Level::ERROR,
     }
 }
 

@@ -128,7 +128,8 @@ impl WalShipper {
         let before = role.borrow_and_update().epoch;
         self.node.command(Command::OpenEpoch { space: self.space }).await;
         let opened = role.wait_for(|state| {
-            (state.role == Role::Primary && state.epoch > before) || matches!(state.role, Role::Replica | Role::Stopped)
+            (state.role == Role::Primary && state.epoch > before)
+                || matches!(state.role, Role::Replica | Role::Recovering | Role::Stopped)
         });
         let primary = opened.await.map_err(|_| refused(AppendError::Shutdown))?.role == Role::Primary;
         if primary {

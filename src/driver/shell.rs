@@ -274,6 +274,7 @@ impl<H: Host> Shell<H> {
             | Action::WalRead { .. }
             | Action::SaveVote { .. }
             | Action::SavePeer { .. }
+            | Action::EndRecovering { .. }
             | Action::SalvageSave { .. }
             | Action::WalTruncate { .. }) => {
                 if let Some(request) = WalRequest::from_action(action) {

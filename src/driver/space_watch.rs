@@ -51,7 +51,7 @@ impl RoleState {
     pub const fn fencing_token(&self) -> Option<u64> {
         match self.role {
             Role::Primary => Some(self.epoch.0),
-            Role::Candidate | Role::Opening | Role::Replica | Role::Stopped => None,
+            Role::Candidate | Role::Opening | Role::Recovering | Role::Replica | Role::Stopped => None,
         }
     }
 }
@@ -219,6 +219,6 @@ mod tests {
         let end = Position { sequence, ..Position::default() };
         let (name, history) = (name.clone(), EpochHistory::default());
         let (starts, promise) = (Vec::new(), Epoch::ZERO);
-        Event::SpaceOpened(Box::new(SpaceOpened { name, config, end, history, starts, promise }))
+        Event::SpaceOpened(Box::new(SpaceOpened { name, config, end, history, starts, promise, recovering: false }))
     }
 }

@@ -190,6 +190,7 @@ impl<M: Meter> Trio<M> {
             history: EpochHistory::default(),
             starts: Vec::new(),
             promise: Epoch::ZERO,
+            recovering: false,
         }))
     }
 
@@ -240,6 +241,7 @@ impl<M: Meter> Trio<M> {
                 Action::Reply { outcome: Outcome::Appended { .. }, .. } => self.counts.answered += 1,
                 Action::Reply { .. }
                 | Action::WalRead { .. }
+                | Action::EndRecovering { .. }
                 | Action::SalvageSave { .. }
                 | Action::WalTruncate { .. }
                 | Action::Close { .. }

@@ -105,6 +105,8 @@ impl<D: Disk> WalWorker<D> {
                     self.peers.queue(peer, incarnation);
                 }
             }
+            // It is written with what is saved next.
+            WalRequest::EndRecovering { space } => self.ledger.change(space, |memory| memory.recovering = false),
             WalRequest::Salvage { space, write, first, last, by } => {
                 if let Some(queue) = self.spaces.get_mut(&space) {
                     queue.queue_salvage(write, first, last, by);

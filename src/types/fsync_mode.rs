@@ -16,3 +16,14 @@ pub enum FsyncMode {
     /// Never; "durable" means written.
     None,
 }
+
+impl FsyncMode {
+    /// Whether "durable" means written: a power failure may take what was acknowledged.
+    #[must_use]
+    pub const fn is_weak(self) -> bool {
+        match self {
+            Self::PerWrite | Self::PerBatch => false,
+            Self::Timer | Self::None => true,
+        }
+    }
+}

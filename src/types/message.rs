@@ -92,6 +92,10 @@ pub struct SpaceHello {
     pub space: SpaceId,
     /// Its name.
     pub name: SpaceName,
+    /// The epoch that the sender is the primary of.
+    pub epoch: Epoch,
+    /// The last entry that is durable there: what a recovering replica has to get.
+    pub end: Sequence,
 }
 
 /// Why a batch was not accepted.
@@ -316,13 +320,15 @@ impl fmt::Display for Message {
             ),
             Self::Welcome(welcome) => write!(formatter, "Welcome {} version {}", welcome.from, welcome.version),
             Self::Goodbye(reason) => write!(formatter, "Goodbye {reason}"),
-            Self::SpaceHello(hello) => write!(formatter, "SpaceHello {}", hello.space),
+            Self::SpaceHello(hello) => {
+                write!(formatter, "SpaceHello {} {} has {}", hello.space, hello.epoch, hello.end)
+            }
             Self::Batch(batch) => batch.fmt(formatter),
-            Self::Ack(ack) => write!(
-                formatter,
-                "Ack {} {} durable {} applied {} commit {}",
-                ack.space, ack.epoch, ack.durable, ack.applied, ack.commit
-            ),
+            Self::Ack(ack) => {
+                let ReplicationAck { space, epoch, durable, applied, commit, recovering, .. } = ack;
+                write!(formatter, "Ack {space} {epoch} durable {durable} applied {applied} commit {commit}")?;
+                formatter.write_str(if *recovering { ", recovering" } else { "" })
+            }
             Self::Refusal(refusal) => {
                 write!(formatter, "Refusal {} {} ", refusal.space, refusal.epoch)?;
                 match &refusal.reason {

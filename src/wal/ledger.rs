@@ -5,7 +5,7 @@
 //! promises.log = frame*
 //! frame  | 0 magic 0x4C524745 | 4 body size u32 | 8 number u64 | 16 CRC32C(0..16, body) u32 | 20 body = record* |
 //! record | 0 space 16 | 16 promise u64 | 24 mark u64 | 32 start: sequence u64, epoch u64, chain u32
-//!        | 52 flags u32 (1: a cut) | 56 cut: segment u64, offset u64, last kept sequence u64 |
+//!        | 52 flags u32 (1: a cut, 4: weak, 8: recovering) | 56 cut: segment u64, offset u64, last kept sequence u64 |
 //! record | 0 peer u16, zeros | 16 incarnation 16, zeros | 52 flags u32 (2: a peer) | 56 zeros |
 //! ```
 //!
@@ -58,6 +58,10 @@ pub struct SpaceMemory {
     pub start: Position,
     /// A truncation that has begun.
     pub cut: Option<Cut>,
+    /// Whether the log was written in an fsync mode that acknowledges what is not synced.
+    pub weak: bool,
+    /// Whether entries may be gone that were acknowledged so, and the node has not got them again.
+    pub recovering: bool,
 }
 
 /// What a file of promises holds.

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 
 use engraft::core::{Ack, Action, ENTRIES_AT_ONCE, Notice, Outcome, Role, WRITES_UNDER_WAY};
 use engraft::types::entry::StartBody;
-use engraft::types::message::{Message, Verdict, VoteRound};
+use engraft::types::message::{Message, VoteRound};
 use engraft::types::{Control, Entry, Epoch, NodeId, Position, RequestId, Sequence, Token};
 
 use super::rig::{N1, N2, N3, Rig, space};
@@ -68,7 +68,7 @@ impl Rig {
                 for reply in &answer.replies {
                     let durable = reply.promised <= state.promise || reply.space != space();
                     assert!(durable, "S2: {node} tells a promise that is not saved: {reply}");
-                    let granted = (reply.verdict, reply.round) == (Verdict::Granted, VoteRound::Vote);
+                    let granted = reply.verdict.is_yes() && reply.round == VoteRound::Vote;
                     assert!(
                         !granted || reply.promised == reply.epoch,
                         "S2: {node} grants what it did not promise: {reply}"
@@ -131,7 +131,9 @@ impl Rig {
         let position = *position.expect("S7: a commit of an entry that nobody has");
         let token = Token { space: space(), epoch: position.epoch, sequence: commit };
         let voters = self.voters_in(node, token.epoch);
-        let holders = self.holders(token, &voters);
+        // Who forgot in a power failure what was committed before counts in no election until it has it again.
+        let forgot = if self.truth.contains_key(&commit) { self.recovering.len() } else { 0 };
+        let holders = self.holders(token, &voters) + forgot;
         assert!(holders > voters.len() / 2, "{node} tells {token} as committed, a majority lacks it");
         if matches!(status.role, Role::Primary | Role::Opening) {
             assert_eq!(position.epoch, status.epoch, "S10: {token} is committed in a later epoch");

@@ -61,7 +61,7 @@ impl Crowd {
                 let origin = Position { chain: chain_start(cluster(), name.id()), ..Position::default() };
                 let (config, history) = (SpaceConfig::new(N1, all.to_vec()), EpochHistory::default());
                 let (starts, promise) = (Vec::new(), Epoch::ZERO);
-                let opened = SpaceOpened { name, config, end: origin, history, starts, promise };
+                let opened = SpaceOpened { name, config, end: origin, history, starts, promise, recovering: false };
                 crowd.events.push_back((node, Event::SpaceOpened(Box::new(opened))));
             }
         }
@@ -91,12 +91,12 @@ impl Crowd {
         for action in actions.drain().collect::<Vec<_>>() {
             match action {
                 Action::SaveVote { space, promise } => votes.push(SpaceEpoch { space, epoch: promise }),
+                Action::SavePeer { peer, incarnation } => {
+                    self.events.push_back((node, Event::PeerSaved { peer, incarnation }));
+                }
                 Action::WalAppend { space, write, entries } => {
                     let Position { epoch, sequence, .. } = entries.last().map(Entry::position).expect("entries");
                     self.events.push_back((node, Event::WalAppended { space, write, epoch, sequence }));
-                }
-                Action::SavePeer { peer, incarnation } => {
-                    self.events.push_back((node, Event::PeerSaved { peer, incarnation }));
                 }
                 Action::Connect { link, peer } => self.connect((node, link), peer),
                 Action::Send { link, message } => self.send(node, link, &message),

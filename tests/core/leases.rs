@@ -96,6 +96,7 @@ fn old_ack_that_comes_while_the_lease_is_lost_restores_nothing_and_lets_time_pas
             applied: durable,
             commit: durable,
             echo: sent,
+            recovering: false,
         };
         rig.inject(N1, voter, &Message::Ack(ack));
     }

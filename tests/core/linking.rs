@@ -168,6 +168,7 @@ fn space_that_a_replica_does_not_know_is_not_tried_again_soon() {
             history: EpochHistory::default(),
             starts: Vec::new(),
             promise: Epoch::ZERO,
+            recovering: false,
         };
         rig.event(node, Event::SpaceOpened(Box::new(opened)));
     }

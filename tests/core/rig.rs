@@ -11,7 +11,7 @@ use engraft::core::{
     SpaceOpened, StorageError, StorageErrorKind, StorageOperation,
 };
 use engraft::types::entry::{StartBody, StartFound, chain_start};
-use engraft::types::message::{CloseReason, SpaceEpoch};
+use engraft::types::message::SpaceEpoch;
 use engraft::types::{
     ClusterId, Entry, Epoch, EpochHistory, Incarnation, LinkId, NodeId, Position, RequestId, Sequence, SpaceId,
     SpaceName, Time, Token,
@@ -79,6 +79,8 @@ pub(super) struct Rig {
     pub(super) away: BTreeMap<NodeId, (Vec<Entry>, Epoch)>,
     /// What each node durably knows of its peers.
     pub(super) known: BTreeMap<NodeId, BTreeMap<NodeId, Incarnation>>,
+    /// Which nodes come back recovering.
+    pub(super) recovering: BTreeSet<NodeId>,
     /// Links that a node closed itself.
     pub(super) closed: BTreeSet<(NodeId, LinkId)>,
     /// The level that each append asked for.
@@ -139,6 +141,7 @@ impl Rig {
             quiet: false,
             away: BTreeMap::new(),
             known: BTreeMap::new(),
+            recovering: BTreeSet::new(),
             closed: BTreeSet::new(),
             levels: BTreeMap::new(),
             answered: Vec::new(),
@@ -194,14 +197,16 @@ impl Rig {
         };
         self.nodes.insert(node, state);
         self.away.remove(&node);
-        self.tell_peers(node);
-        let opened = SpaceOpened { name: name(), config: self.spaces[&node].clone(), end, history, starts, promise };
+        self.tell_known(node);
+        let (config, recovering) = (self.spaces[&node].clone(), self.recovering.contains(&node));
+        let opened = SpaceOpened { name: name(), config, end, history, starts, promise, recovering };
         self.event(node, Event::SpaceOpened(Box::new(opened)));
     }
 
     /// Kills a node: its links end, its log stays. What was not written is lost.
     pub(super) fn kill(&mut self, node: NodeId) -> (Vec<Entry>, Epoch) {
-        self.crash(node, usize::MAX)
+        let kept = self.nodes[&node].log.len();
+        self.crash(node, kept)
     }
 
     /// Kills a node and loses what was written behind the first `kept` entries and not synced.
@@ -240,14 +245,6 @@ impl Rig {
                 return;
             }
         }
-    }
-
-    pub(super) fn deliver(&mut self, Delivery { to: (node, link), bytes }: Delivery) {
-        let event = match bytes {
-            Some(bytes) => Event::BytesReceived { link, bytes },
-            None => Event::LinkDown { link, reason: CloseReason::Lost("the peer is gone".into()) },
-        };
-        self.event(node, event);
     }
 
     /// Lets time pass, deadline by deadline.
@@ -309,10 +306,8 @@ impl Rig {
                 state.promise = state.promise.max(promise);
                 Event::VotesSaved { votes: vec![SpaceEpoch { space, epoch: promise }] }
             }
-            Action::SavePeer { peer, incarnation } => {
-                self.known.entry(node).or_default().insert(peer, incarnation);
-                Event::PeerSaved { peer, incarnation }
-            }
+            Action::EndRecovering { .. } => return self.end_recovering(node),
+            Action::SavePeer { peer, incarnation } => self.save_peer(node, peer, incarnation),
             Action::SalvageSave { space, .. } if state.salvage_full => {
                 let error = StorageError { kind: StorageErrorKind::Full, detail: "no space left".into() };
                 Event::StorageFailed { space, operation: StorageOperation::Salvage, error }
@@ -358,6 +353,7 @@ impl Rig {
             | Action::WalRead { .. }
             | Action::SaveVote { .. }
             | Action::SavePeer { .. }
+            | Action::EndRecovering { .. }
             | Action::SalvageSave { .. }
             | Action::WalTruncate { .. } => state.disk.push_back(action),
             Action::Reply { request, outcome } => {

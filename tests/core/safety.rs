@@ -213,8 +213,15 @@ fn ack_of_another_epoch_counts_for_nothing() {
     let request = rig.append(N1, Ack::Quorum, b"on one node only");
     rig.settle();
     let (durable, epoch) = (Sequence(11), Epoch::new(0, 0, N1));
-    let ack =
-        ReplicationAck { space: space(), epoch, durable, applied: durable, commit: durable, echo: Time(1_000_000) };
+    let ack = ReplicationAck {
+        space: space(),
+        epoch,
+        durable,
+        applied: durable,
+        commit: durable,
+        echo: Time(1_000_000),
+        recovering: false,
+    };
     rig.inject(N1, N2, &Message::Ack(ack));
     assert_eq!((rig.reply(N1, request), rig.status(N1).commit), (None, Sequence(10)));
 }

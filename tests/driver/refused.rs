@@ -3,7 +3,7 @@
 use engraft::core::Ack;
 use engraft::driver::NodeOptions;
 use engraft::types::message::{CloseReason, Heartbeat, Hello, Message, SpaceHello};
-use engraft::types::{Incarnation, NodeId, SpaceName, Time};
+use engraft::types::{Epoch, Incarnation, NodeId, Sequence, SpaceName, Time};
 use engraft::wal::StdDisk;
 
 use super::cluster::{Cluster, N1, N2, N3, append, closed, cluster_id, opened, run, start_with, until};
@@ -14,7 +14,8 @@ async fn refused(bytes: &[u8]) -> CloseReason {
     refused_behind(false, bytes).await
 }
 
-async fn refused_behind(hello: bool, bytes: &[u8]) -> CloseReason {
+/// The same, behind a hello that is welcome where `greets` says so.
+async fn refused_behind(greets: bool, bytes: &[u8]) -> CloseReason {
     let cluster = Cluster::new();
     let [primary, third] = cluster.start_without_n2().await;
     let linked = async || third.status().await.is_some_and(|status| status.peers[&N1]);
@@ -22,7 +23,7 @@ async fn refused_behind(hello: bool, bytes: &[u8]) -> CloseReason {
     let mut notices = primary.notices();
 
     let mut stranger = Stranger::connect(cluster.address(N1)).await;
-    if hello {
+    if greets {
         stranger.greet().await;
     }
     stranger.send(bytes).await;
@@ -41,7 +42,7 @@ async fn refused_hello(change: impl FnOnce(&mut Hello)) -> CloseReason {
     refused(&frame(&Message::Hello(hello))).await
 }
 
-/// A good hello, and what comes once it was answered.
+/// A good hello that is welcome, and what comes behind it.
 async fn refused_after_hello(bytes: &[u8]) -> CloseReason {
     refused_behind(true, bytes).await
 }
@@ -88,7 +89,9 @@ fn a_space_that_is_not_here_is_refused() {
     run(async {
         let name = SpaceName::new("elsewhere").expect("a name");
         let space = name.id();
-        let reason = refused_after_hello(&frame(&Message::SpaceHello(SpaceHello { space, name }))).await;
+        let (epoch, end) = (Epoch::ZERO, Sequence::ZERO);
+        let hello = SpaceHello { space, name, epoch, end };
+        let reason = refused_after_hello(&frame(&Message::SpaceHello(hello))).await;
         assert_eq!(reason, CloseReason::UnknownSpace { space });
     });
 }

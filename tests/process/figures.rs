@@ -162,6 +162,7 @@ fn status_of(node: u16, replica: u16) -> NodeStatus {
         lag: ReplicaLag { entries: 7, bytes: 700, ms: 1_234 },
         connected: true,
         paused: false,
+        recovering: false,
         batches_sent: 11,
         batches_failed: 2,
     };

@@ -52,6 +52,9 @@ planted! {
     forgotten_timer_breaks_liveness: ForgottenTimer breaks L1 L2 L3 L6 L8;
     forgotten_reply_breaks_l8: ForgottenReply breaks L8 L2;
     old_incarnation_breaks_s19: OldIncarnation breaks S19;
+    ignored_recovering_breaks_s19: RecoveringIgnored breaks S19;
+    ignored_boots_break_s19: BootIgnored breaks S19;
+    recovering_too_early_breaks_s19: RecoversTooEarly breaks S19;
     forgotten_peers_break_s19: ForgottenPeers breaks S19;
     lag_on_another_clock_breaks_lag: LagOnOtherClock breaks Lag;
     untold_health_breaks_status: HealthUntold breaks Status;
@@ -64,6 +67,24 @@ fn breaks(mut scenario: Scenario, kind: PlantedKind) -> Option<Invariant> {
     scenario.planted = scenario.node_ids().map(|node| Planted { kind, node }).collect();
     let report = run(&scenario, Watch::default()).expect("a scenario that can be run");
     report.violation.map(|violation| violation.invariant)
+}
+
+/// A committed scenario, which holds without the bug.
+fn committed(name: &str) -> Scenario {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(name);
+    Scenario::parse(&std::fs::read_to_string(path).expect("readable")).expect("a scenario")
+}
+
+#[test]
+fn each_rule_about_lost_memory_is_needed_in_a_committed_scenario() {
+    for (name, kind) in [
+        ("recovering_voter.toml", PlantedKind::RecoveringIgnored),
+        ("recovering_voter.toml", PlantedKind::BootIgnored),
+        ("recovering_voter.toml", PlantedKind::RecoversTooEarly),
+        ("wiped_node_meets_a_restarted_peer.toml", PlantedKind::ForgottenPeers),
+    ] {
+        assert_eq!(breaks(committed(name), kind), Some(Invariant::S19), "{kind:?}");
+    }
 }
 
 #[test]

@@ -37,12 +37,12 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             incarnation: Incarnation(incarnation),
         })),
         close_reason().prop_map(Message::Goodbye),
-        (any::<[u8; 16]>(), "[a-z0-9_-]{3,64}").prop_map(|(space, name)| Message::SpaceHello(SpaceHello {
-            space: SpaceId(space),
-            name: SpaceName::new(&name).expect("a name"),
-        })),
+        (any::<([u8; 16], u64, u64)>(), "[a-z0-9_-]{3,64}").prop_map(|((space, epoch, end), name)| {
+            let name = SpaceName::new(&name).expect("a name");
+            Message::SpaceHello(SpaceHello { space: SpaceId(space), name, epoch: Epoch(epoch), end: Sequence(end) })
+        }),
         batch().prop_map(Message::Batch),
-        any::<([u8; 16], [u64; 5])>().prop_map(|(space, [epoch, durable, applied, commit, echo])| {
+        any::<([u8; 16], [u64; 5], bool)>().prop_map(|(space, [epoch, durable, applied, commit, echo], recovering)| {
             Message::Ack(ReplicationAck {
                 space: SpaceId(space),
                 epoch: Epoch(epoch),
@@ -50,6 +50,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
                 applied: Sequence(applied),
                 commit: Sequence(commit),
                 echo: Time(echo),
+                recovering,
             })
         }),
         refusal().prop_map(Message::Refusal),

@@ -130,6 +130,7 @@ pub(super) fn verdicts() -> Vec<Verdict> {
         Verdict::Lineage,
         Verdict::Stopped,
         Verdict::UnknownSpace,
+        Verdict::Recovering,
     ]
 }
 
@@ -163,7 +164,12 @@ pub(super) fn messages() -> Vec<(String, Message)> {
         ),
         (
             "space_hello".to_owned(),
-            Message::SpaceHello(SpaceHello { space: space(), name: SpaceName::new("orders").expect("a name") }),
+            Message::SpaceHello(SpaceHello {
+                space: space(),
+                name: SpaceName::new("orders").expect("a name"),
+                epoch: EPOCH,
+                end: Sequence(43),
+            }),
         ),
         ("batch_empty".to_owned(), Message::Batch(batch(&[]))),
         (
@@ -179,6 +185,7 @@ pub(super) fn messages() -> Vec<(String, Message)> {
                 applied: Sequence(42),
                 commit: Sequence(41),
                 echo: Time(1_500_000),
+                recovering: true,
             }),
         ),
         ("heartbeat".to_owned(), Message::Heartbeat(Heartbeat { sent: Time(2_000_000), commits: commits(2) })),

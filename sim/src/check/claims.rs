@@ -1,7 +1,7 @@
 //! What nodes say to each other and to clients, judged against the bytes on the disks.
 
 use engraft::core::Role;
-use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, Verdict, VoteRound};
+use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, VoteRound};
 use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
 
 use super::log::Parsed;
@@ -27,6 +27,8 @@ pub(crate) struct View {
     pub(super) acked: Sequence,
     /// Whether it was told that its storage failed, in this life.
     pub(super) storage_failed: bool,
+    /// Whether its power failed under a weak fsync mode, and it does not say since that it counts again.
+    pub(super) recovering: bool,
     /// Whether it lost everything and goes by the same id.
     pub(super) wiped: bool,
     /// The epochs in which it was primary before.
@@ -143,7 +145,7 @@ impl Checks {
                 }
             }
             Message::VoteAnswer(answer) => {
-                for reply in answer.replies.iter().filter(|reply| reply.verdict == Verdict::Granted) {
+                for reply in answer.replies.iter().filter(|reply| reply.verdict.is_yes()) {
                     if reply.round == VoteRound::Vote {
                         self.votes(node, reply.space, reply.epoch, "gives its vote");
                     } else if let Some(space) = self.space(reply.space) {
@@ -303,7 +305,7 @@ impl Checks {
                 let view = &mut at.views[node];
                 (view.elected, view.primary) = (Some(epoch), Some(epoch));
             }
-            Role::Candidate | Role::Replica | Role::Stopped => {
+            Role::Candidate | Role::Recovering | Role::Replica | Role::Stopped => {
                 at.views[node].leaves();
                 return;
             }

@@ -35,6 +35,7 @@ impl Checks {
             }
             let at = &mut self.spaces[space];
             let weak = at.is_weak();
+            at.views[node].recovering |= weak;
             let log = &mut at.logs[node];
             log.left_by_power(synced);
             if weak && log.end() < end {
@@ -143,6 +144,8 @@ impl Checks {
             view.earlier.clear();
             return;
         }
+        self.opens_recovering(node, space, opened);
+        let damage = self.spaces[space].logs[node].damage;
         match damage.rotten {
             Some(rotten) => {
                 self.require(rotten > durable_before && end.sequence < rotten, Invariant::S20, node, space, || {

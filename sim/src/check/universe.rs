@@ -99,6 +99,11 @@ impl Universe {
         self.committed.get(index(sequence)).map(|(epoch, chain, _)| (*epoch, *chain))
     }
 
+    /// The last committed entry is on no voter's disk any more.
+    pub(crate) fn lose_last(&mut self) {
+        self.committed.pop();
+    }
+
     /// The next entry is committed, by one of the epoch `by`.
     pub(crate) fn commit(&mut self, epoch: Epoch, chain: u32, by: Epoch) {
         self.committed.push((epoch, chain, by));

@@ -197,6 +197,9 @@ impl Checks {
             | Notice::SalvageFailed { .. }
             | Notice::Truncated { .. }
             | Notice::LossBounded { .. }
+            | Notice::Recovering { .. }
+            | Notice::Recovered { .. }
+            | Notice::CommittedMayBeLost { .. }
             | Notice::LossExact { .. } => {}
         }
     }

@@ -45,6 +45,12 @@ pub enum PlantedKind {
     OldIncarnation,
     /// A node forgets at a restart under which incarnations it knew its peers.
     ForgottenPeers,
+    /// A node that lost power under a weak fsync mode goes on as if it remembered.
+    RecoveringIgnored,
+    /// Every start of a machine has the same boot id.
+    BootIgnored,
+    /// A primary's hello says that nothing is missing.
+    RecoversTooEarly,
     /// The end of a log is zeroed while the node runs.
     EndTruncated,
     /// Acks name one entry less than is durable.

@@ -356,18 +356,25 @@ impl World<'_> {
     pub(super) fn is_lost(&self, node: NodeIndex, space: SpaceIndex) -> bool {
         let at = &self.checks.spaces[space];
         let damage = at.logs[node].damage;
-        // A replica gets again what it forgot; a primary has nobody to get it from, and who may become it has forgotten
-        // what it acknowledged.
-        let forgot = damage.forgot && (at.elects || node == at.home);
+        // A voter gets again what it forgot; who alone may be the primary has nobody to get it from.
+        let forgot = damage.forgot && !at.elects && node == at.home;
         self.nodes[node].wiped || damage.anything || damage.rotten.is_some() || forgot
     }
 
-    /// Whether a space can go on: a majority is sound, and its primary where no other can be it. Where any voter can,
-    /// none may have forgotten what was committed.
-    pub(super) fn is_live(&self, space: SpaceIndex) -> bool {
+    /// Whether a space can go on with these nodes: a majority of its voters is sound and remembers, or all voters are there,
+    /// and its primary where no other can be it.
+    pub(super) fn is_live_among(&self, space: SpaceIndex, nodes: &[NodeIndex]) -> bool {
         let at = &self.checks.spaces[space];
-        let sound = at.voters.iter().filter(|voter| !self.is_lost(**voter, space)).count();
-        (if at.elects { at.is_sound() } else { !self.is_lost(at.home, space) }) && sound >= at.majority()
+        let sound = |node: &NodeIndex| nodes.contains(node) && !self.is_lost(*node, space);
+        let voters: Vec<NodeIndex> = at.voters.iter().copied().filter(sound).collect();
+        let led = if at.elects { at.has_sound_disks() } else { sound(&at.home) };
+        led && voters.len() >= at.majority() && at.go_on(&voters)
+    }
+
+    /// The same once all nodes are healed.
+    pub(super) fn is_live(&self, space: SpaceIndex) -> bool {
+        let all: Vec<NodeIndex> = (0..self.nodes.len()).collect();
+        self.is_live_among(space, &all)
     }
 
     pub(super) fn note_phase(&mut self, words: String) {

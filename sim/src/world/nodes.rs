@@ -79,7 +79,8 @@ impl World<'_> {
         let at = &mut self.nodes[node];
         let syncs_failed = at.disk.syncs_failed();
         at.syncs_failed = syncs_failed;
-        let place = DiskPlace { node: at.id, disks: at.disks, boot: at.boot };
+        let boot = if self.bugs.ignores_boots(node) { 1 } else { at.boot };
+        let place = DiskPlace { node: at.id, disks: at.disks, boot };
         let opened = storage::open(self.scenario, self.own, place, &at.disk);
         self.checks.disk_changed(node, &at.disk);
         let (wal, opened) = match opened {

@@ -34,6 +34,7 @@ impl World<'_> {
             | Action::WalRead { .. }
             | Action::SaveVote { .. }
             | Action::SavePeer { .. }
+            | Action::EndRecovering { .. }
             | Action::SalvageSave { .. }
             | Action::WalTruncate { .. } => self.order_storage(node, action),
             Action::Connect { link, peer } => {
@@ -150,15 +151,7 @@ impl World<'_> {
                 LineKind::Commit
             }
             Notice::ReplicaAcked { .. } => LineKind::Acked,
-            Notice::ReplicaStatusChanged { to, .. } => {
-                match to {
-                    ReplicaStatus::Failed => self.marks.hit(Mark::ReplicaFailed),
-                    ReplicaStatus::Degraded => self.marks.hit(Mark::ReplicaDegraded),
-                    ReplicaStatus::Lagging => self.marks.hit(Mark::ReplicaLagging),
-                    ReplicaStatus::Healthy => {}
-                }
-                LineKind::Milestone
-            }
+            Notice::ReplicaStatusChanged { to, .. } => self.status_told(*to),
             Notice::LagAlert { critical: true, .. } => self.milestone(Mark::LagCritical),
             Notice::LinkOpened { .. } => LineKind::Link,
             Notice::LinkClosed { reason, .. } => {
@@ -191,6 +184,9 @@ impl World<'_> {
             Notice::SalvageFailed { .. } => self.milestone(Mark::SalvageFailed),
             Notice::Truncated { .. } => self.milestone(Mark::Truncated),
             Notice::LossExact { .. } => self.milestone(Mark::LossTold),
+            Notice::Recovering { .. } | Notice::Recovered { .. } | Notice::CommittedMayBeLost { .. } => {
+                self.recovering_told(node, notice)
+            }
             Notice::LagAlert { critical: false, .. }
             | Notice::ReplicaDiverged { .. }
             | Notice::ApplyFailed { .. }
@@ -199,6 +195,31 @@ impl World<'_> {
         };
         if self.trace.is_on() {
             self.note_action(node, kind, || notice.to_string());
+        }
+    }
+
+    fn status_told(&mut self, to: ReplicaStatus) -> LineKind {
+        match to {
+            ReplicaStatus::Failed => self.marks.hit(Mark::ReplicaFailed),
+            ReplicaStatus::Degraded => self.marks.hit(Mark::ReplicaDegraded),
+            ReplicaStatus::Lagging => self.marks.hit(Mark::ReplicaLagging),
+            ReplicaStatus::Healthy => {}
+        }
+        LineKind::Milestone
+    }
+
+    /// What a node says of what a power failure took.
+    fn recovering_told(&mut self, node: NodeIndex, notice: &Notice) -> LineKind {
+        if let Notice::Recovered { space, .. } = notice {
+            self.checks.recovered(node, *space);
+            self.milestone(Mark::Recovered)
+        } else if let Notice::CommittedMayBeLost { space, .. } = notice {
+            if self.checks.committed_may_be_lost(node, *space) {
+                self.marks.hit(Mark::CommittedLost);
+            }
+            self.milestone(Mark::ElectedByAll)
+        } else {
+            self.milestone(Mark::Recovering)
         }
     }
 

@@ -78,7 +78,7 @@ impl World<'_> {
         }
         let mut probes = Vec::new();
         for space in 0..self.checks.spaces.len() {
-            if self.is_live_within(space, &quorum) {
+            if self.is_live_among(space, &quorum) {
                 probes.push((space, self.probe(space, &quorum)));
             }
         }
@@ -177,13 +177,6 @@ impl World<'_> {
         }
         quorum.sort_unstable();
         quorum
-    }
-
-    fn is_live_within(&self, space: SpaceIndex, quorum: &[NodeIndex]) -> bool {
-        let at = &self.checks.spaces[space];
-        let sound = |node: &&NodeIndex| quorum.contains(node) && !self.is_lost(**node, space);
-        (if at.elects { at.is_sound() } else { sound(&&at.home) })
-            && at.voters.iter().filter(sound).count() >= at.majority()
     }
 
     /// A node that is down starts; one whose storage failed starts again.
@@ -339,6 +332,10 @@ impl World<'_> {
             if committed != primary.end() {
                 let words = format!("{committed} is committed of {}", primary.end());
                 return Some((Invariant::L6, leader, *space, words));
+            }
+            let forgetful = |voter: &&NodeIndex| at.is_recovering(**voter) && !self.is_lost(**voter, *space);
+            if let Some(voter) = at.voters.iter().find(forgetful) {
+                return Some((Invariant::L3, *voter, *space, "it is still recovering".to_owned()));
             }
             for voter in at.voters.iter().filter(|voter| !self.is_lost(**voter, *space)) {
                 if let Some(applied) = self.engine_behind(*voter, *space) {

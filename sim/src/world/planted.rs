@@ -57,6 +57,10 @@ impl PlantedBugs {
         self.has(PlantedKind::ForgottenReply, node)
     }
 
+    pub(super) fn ignores_boots(&self, node: NodeIndex) -> bool {
+        self.has(PlantedKind::BootIgnored, node)
+    }
+
     pub(super) fn reads_uncommitted(&self, node: NodeIndex) -> bool {
         self.has(PlantedKind::ReadUncommitted, node)
     }
@@ -149,6 +153,11 @@ impl PlantedBugs {
                 batch.header.epoch = Epoch::new(epoch.generation(), epoch.term(), other);
             }
         }
+        if let Message::SpaceHello(hello) = message
+            && self.has(PlantedKind::RecoversTooEarly, node)
+        {
+            hello.end = Sequence::ZERO;
+        }
         if let Message::Echo(echo) = message
             && self.has(PlantedKind::CommitGoesBack, node)
         {
@@ -194,6 +203,11 @@ impl PlantedBugs {
             && self.has(PlantedKind::ForgottenPromise, node)
         {
             opened.promise = Epoch::ZERO;
+        }
+        if let Event::SpaceOpened(opened) = event
+            && self.has(PlantedKind::RecoveringIgnored, node)
+        {
+            opened.recovering = false;
         }
         if let Event::PeersKnown { peers } = event
             && self.has(PlantedKind::ForgottenPeers, node)

@@ -124,6 +124,7 @@ impl World<'_> {
             Action::Notify(_)
             | Action::WalRead { .. }
             | Action::SavePeer { .. }
+            | Action::EndRecovering { .. }
             | Action::Send { .. }
             | Action::Connect { .. }
             | Action::Close { .. }

@@ -32,6 +32,9 @@ fn node_rows(status: &StatusReply) -> Vec<Row> {
     status.spaces.iter().flat_map(|space| space_rows(&node, space)).collect()
 }
 
+/// What is said of a node that is recovering.
+const RECOVERING: &str = "lost power, may lack what it acknowledged, counts in no majority";
+
 fn space_rows(node: &str, space: &SpaceReply) -> Vec<Row> {
     let (end, commit) = (space.end.to_string(), space.commit.to_string());
     let mut cells = [node, &space.name, &space.role, &space.epoch, &end, &commit, "", "", "", ""];
@@ -40,6 +43,7 @@ fn space_rows(node: &str, space: &SpaceReply) -> Vec<Row> {
         match &space.stopped {
             Some(reason) => cells[9] = reason,
             None if space.role == "replica" => cells[9] = &of,
+            None if space.role == "recovering" => cells[9] = RECOVERING,
             None => {}
         }
         return vec![row(cells)];
@@ -65,8 +69,9 @@ fn lag(replica: &ReplicaReply) -> String {
 
 fn reason(replica: &ReplicaReply) -> String {
     let paused = if replica.paused { "paused; " } else { "" };
+    let recovering = if replica.recovering { "recovering, counts in no majority; " } else { "" };
     let link = if replica.connected { "" } else { "no link; " };
-    format!("{paused}{link}{}", replica.reason)
+    format!("{paused}{recovering}{link}{}", replica.reason)
 }
 
 fn row(cells: [&str; COLUMNS.len()]) -> Row {

@@ -23,7 +23,7 @@ impl ReplicationState {
             return Err(CloseReason::Unexpected { expected, found: alloc::format!("{}", ask.epoch) });
         }
         let verdict = self.judge(candidate, ask, context);
-        if verdict == Verdict::Granted && ask.round == VoteRound::Vote {
+        if verdict.is_yes() && ask.round == VoteRound::Vote {
             if ask.epoch > self.promise {
                 self.yield_to(ask.epoch, context);
                 self.promise(ask.epoch, context);
@@ -67,7 +67,7 @@ impl ReplicationState {
         } else if (ask.end_epoch, ask.end_sequence) < (end.epoch, end.sequence) {
             Verdict::Behind
         } else {
-            Verdict::Granted
+            self.own_vote()
         }
     }
 

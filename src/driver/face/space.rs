@@ -157,7 +157,7 @@ impl Space {
         let status = self.status().await.ok_or(PauseError::Shutdown)?.status;
         match status.role {
             Role::Candidate | Role::Opening | Role::Primary => {}
-            Role::Replica => {
+            Role::Replica | Role::Recovering => {
                 let Some(primary) = status.primary else { return Err(PauseError::NoPrimary) };
                 return Err(PauseError::NotPrimary { hint: self.hint(primary) });
             }

@@ -69,6 +69,10 @@ fn reason(status: &SpaceStatus, peers: &BTreeMap<NodeId, bool>) -> String {
                 "takes appends in {epoch}; {healthy} of {total} replicas are healthy, {open} entries are not committed"
             )
         }
+        Role::Recovering => {
+            let from = primary.map_or("no primary is heard".to_string(), |primary| format!("gets it from {primary}"));
+            format!("lost power and may lack what it acknowledged: it has {durable} and counts in no majority; {from}")
+        }
         Role::Replica => {
             let Some(primary) = primary else {
                 return format!("hears no primary; it has {durable}, committed up to {commit}");

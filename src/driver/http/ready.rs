@@ -38,6 +38,7 @@ fn obstacles(status: &NodeStatus, space: &SpaceStatus, max_lag_ms: Option<u64>) 
     let name = &space.name;
     match space.role {
         Role::Candidate => vec![format!("{name}: an election is under way")],
+        Role::Recovering => vec![format!("{name}: recovering after a power failure, and counts in no majority")],
         Role::Opening => vec![format!("{name}: the primary is still opening its epoch")],
         Role::Stopped => {
             let reason = space.stopped.as_deref().unwrap_or("for no reason that is known");

@@ -42,6 +42,11 @@ pub enum WalRequest {
         /// Its incarnation.
         incarnation: Incarnation,
     },
+    /// Note that a space is recovering no longer.
+    EndRecovering {
+        /// The space.
+        space: SpaceId,
+    },
     /// Make entries durable in a salvage file.
     Salvage {
         /// The space.
@@ -76,6 +81,7 @@ impl WalRequest {
                 Some(Self::Read { space, read, from, entries_max, bytes_max })
             }
             Action::SaveVote { space, promise } => Some(Self::SaveVote { space, promise }),
+            Action::EndRecovering { space } => Some(Self::EndRecovering { space }),
             Action::SavePeer { peer, incarnation } => Some(Self::SavePeer { peer, incarnation }),
             Action::SalvageSave { space, write, first, last, by } => {
                 Some(Self::Salvage { space, write, first, last, by })

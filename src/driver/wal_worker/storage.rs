@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::core::{Event, SpaceConfig, SpaceOpened};
 use crate::types::entry::StartFound;
-use crate::types::{ClusterId, EpochHistory, Incarnation, NodeId, SpaceId, SpaceName};
+use crate::types::{ClusterId, Epoch, EpochHistory, Incarnation, NodeId, SpaceId, SpaceName};
 use crate::wal::{
     Access, Disk, DiskFile, Handles, Ledger, NodeMemory, RecoveryReport, Reserve, SpaceMemory, StorageOpenError,
     Superblock, Wal, WalError, WalOptions, WalPlace,
@@ -176,6 +176,15 @@ impl<D: Disk> SpaceRecovery<'_, D> {
     fn open_space(&mut self, name: &SpaceName, config: &SpaceConfig, opened: &mut StorageOpened) {
         let space = name.id();
         let memory = self.memory.spaces.get(&space).copied().unwrap_or_default();
+        // A page cache that is gone takes what was written and not synced, of which others were told.
+        let power_failed = !opened.clean && !opened.same_boot;
+        let forgot = memory.recovering || (power_failed && (memory.weak || config.fsync.is_weak()));
+        // Who never promised anything acknowledged nothing.
+        let recovering = forgot && memory.promise != Epoch::ZERO;
+        if recovering || config.fsync.is_weak() || memory.weak {
+            let kept = self.memory.spaces.entry(space).or_default();
+            (kept.weak, kept.recovering) = (config.fsync.is_weak(), recovering);
+        }
         match self.open_log(name, &memory) {
             Ok((wal, history, starts, report)) => {
                 let kept = self.memory.spaces.entry(space).or_default();
@@ -188,6 +197,7 @@ impl<D: Disk> SpaceRecovery<'_, D> {
                     history,
                     starts,
                     promise: memory.promise,
+                    recovering,
                 })));
                 opened.reports.push((name.clone(), report));
                 let salvage = self.salvage(name);

@@ -46,6 +46,8 @@ pub struct ReplicationAck {
     pub commit: Sequence,
     /// The primary's send time of the newest batch that this answers.
     pub echo: Time,
+    /// Whether the replica may have forgotten what it acknowledged before it started: it counts in no majority yet.
+    pub recovering: bool,
 }
 
 impl fmt::Display for ReplicationBatch {

@@ -71,6 +71,27 @@ pub enum Verdict {
     Stopped,
     /// The space is not open there.
     UnknownSpace,
+    /// Yes, but the voter may have forgotten what it acknowledged: it counts only where every voter says yes. In a vote,
+    /// the promise is durable.
+    Recovering,
+}
+
+impl Verdict {
+    /// Whether the voter follows the candidate if it is elected: in a vote, it promised.
+    #[must_use]
+    pub const fn is_yes(self) -> bool {
+        match self {
+            Self::Granted | Self::Recovering => true,
+            Self::Promised
+            | Self::Sticky
+            | Self::Restarted
+            | Self::Behind
+            | Self::NotVoter
+            | Self::Lineage
+            | Self::Stopped
+            | Self::UnknownSpace => false,
+        }
+    }
 }
 
 /// A voter's answer in one space.
@@ -160,6 +181,7 @@ impl fmt::Display for Verdict {
             Self::Lineage => "refused: another generation",
             Self::Stopped => "refused: stopped",
             Self::UnknownSpace => "refused: unknown space",
+            Self::Recovering => "granted, recovering",
         })
     }
 }

@@ -13,6 +13,10 @@ pub(super) const RECORD_SIZE: usize = 80;
 const HAS_CUT: u32 = 1;
 /// The record is of a peer, not of a space.
 const IS_PEER: u32 = 1 << 1;
+/// The space acknowledges what is not synced.
+const IS_WEAK: u32 = 1 << 2;
+/// The space is recovering.
+const IS_RECOVERING: u32 = 1 << 3;
 
 /// What a node must not forget.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,7 +76,8 @@ fn encode_space(body: &mut Vec<u8>, space: SpaceId, memory: &SpaceMemory) {
     body.extend_from_slice(&memory.start.sequence.0.to_le_bytes());
     body.extend_from_slice(&memory.start.epoch.0.to_le_bytes());
     body.extend_from_slice(&memory.start.chain.to_le_bytes());
-    let flags = if memory.cut.is_some() { HAS_CUT } else { 0 };
+    let set = [(memory.cut.is_some(), HAS_CUT), (memory.weak, IS_WEAK), (memory.recovering, IS_RECOVERING)];
+    let flags: u32 = set.iter().filter(|(holds, _)| *holds).map(|(_, flag)| flag).sum();
     body.extend_from_slice(&flags.to_le_bytes());
     let cut = memory.cut.unwrap_or(Cut { segment: Sequence::ZERO, offset: 0, last: Sequence::ZERO });
     for number in [cut.segment.0, cut.offset, cut.last.0] {
@@ -90,6 +95,8 @@ fn decode_space(record: &[u8], flags: u32) -> Option<(SpaceId, SpaceMemory)> {
         mark: Sequence(long(record, 24)?),
         start,
         cut: (flags & HAS_CUT != 0).then_some(cut),
+        weak: flags & IS_WEAK != 0,
+        recovering: flags & IS_RECOVERING != 0,
     };
     Some((SpaceId(*record.first_chunk()?), memory))
 }
