@@ -334,7 +334,7 @@ impl Checks {
         }
     }
 
-    /// A node is told that its storage failed.
+    /// A node is told that the storage of a space failed, and it has to stop.
     pub(crate) fn storage_failed(&mut self, node: NodeIndex, id: SpaceId) {
         if let Some(space) = self.space(id) {
             self.spaces[space].views[node].storage_failed = true;

@@ -1,6 +1,6 @@
 //! What a core orders, carried out.
 
-use engraft::core::{Action, Actions, Event, Notice, ReplicaStatus};
+use engraft::core::{Action, Actions, Event, Notice, ReplicaStatus, StorageOperation};
 use engraft::driver::wal_worker::WalRequest;
 use engraft::types::message::{CloseReason, Message, RefusalReason};
 use engraft::types::{LinkId, NodeId};
@@ -249,11 +249,14 @@ impl World<'_> {
     /// Gives a completion to the core, and keeps it for a fault that repeats old ones.
     pub(super) fn deliver_completion(&mut self, node: NodeIndex, event: Event) {
         if let Event::StorageFailed { space, operation, error } = &event {
-            if let Some(process) = &mut self.nodes[node].process {
-                process.storage_failed = true;
-            }
             self.storage_failure_marks(*operation, error);
-            self.checks.storage_failed(node, *space);
+            // A salvage file that could not be written stops nothing: nothing is truncated, and it is tried again.
+            if *operation != StorageOperation::Salvage {
+                if let Some(process) = &mut self.nodes[node].process {
+                    process.storage_failed = true;
+                }
+                self.checks.storage_failed(node, *space);
+            }
         }
         let repeatable =
             matches!(event, Event::WalAppended { .. } | Event::VotesSaved { .. } | Event::PeerSaved { .. });
