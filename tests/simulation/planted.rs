@@ -56,6 +56,8 @@ planted! {
     ignored_boots_break_s19: BootIgnored breaks S19;
     recovering_too_early_breaks_s19: RecoversTooEarly breaks S19;
     forgotten_peers_break_s19: ForgottenPeers breaks S19;
+    ignored_limit_breaks_s11: LimitIgnored breaks S11;
+    primary_that_names_itself_alone_breaks_s17: NamedAlone breaks S17;
     lag_on_another_clock_breaks_lag: LagOnOtherClock breaks Lag;
     untold_health_breaks_status: HealthUntold breaks Status;
 }

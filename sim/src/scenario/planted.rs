@@ -51,6 +51,10 @@ pub enum PlantedKind {
     BootIgnored,
     /// A primary's hello says that nothing is missing.
     RecoversTooEarly,
+    /// A node answers at Local as if nothing limited what is exposed.
+    LimitIgnored,
+    /// A primary names itself the only voter where its epoch begins.
+    NamedAlone,
     /// The end of a log is zeroed while the node runs.
     EndTruncated,
     /// Acks name one entry less than is durable.

@@ -109,6 +109,7 @@ impl World<'_> {
             }
         }
         let mut config = self.scenario.replication_config(at.id, opened.incarnation);
+        self.bugs.before_starting(node, &mut config);
         config.clock_origin = self.now.0 * 1000;
         let Ok(core) = ReplicationCoordinator::new(config) else { return };
         at.process = Some(Process {

@@ -1,14 +1,14 @@
 //! Bugs put in by hand between the cores and what is around them, so that each check is seen to fire.
 
 use alloc::collections::BTreeMap;
-
+use core::time::Duration;
 use std::io::IoSlice;
 
 use bytes::{Bytes, BytesMut};
-use engraft::core::{Action, Append, Event, Notice, ReplicaStatus};
-use engraft::types::entry::{HeaderFields, chain};
+use engraft::core::{Action, Append, Event, Notice, ReplicaStatus, ReplicationConfig};
+use engraft::types::entry::{HeaderFields, StartBody, chain};
 use engraft::types::message::Message;
-use engraft::types::{Entry, Epoch, Sequence, SpaceId, WalEntryHeader};
+use engraft::types::{Control, Entry, Epoch, Sequence, SpaceId, WalEntryHeader};
 use engraft::wal::{Access, Disk, DiskFile};
 
 use crate::check::node_index;
@@ -167,6 +167,14 @@ impl PlantedBugs {
         }
     }
 
+    /// Changes the numbers that a node goes by.
+    pub(super) fn before_starting(&self, node: NodeIndex, config: &mut ReplicationConfig) {
+        if self.has(PlantedKind::LimitIgnored, node) {
+            config.exposure_bytes_max = config.exposure_bytes_max.saturating_mul(1_000).min(1 << 40);
+            config.exposure_age_max = Duration::from_secs(3_600);
+        }
+    }
+
     /// Changes what is to be written. An event is what the bug reports at once.
     pub(super) fn before_writing(&mut self, node: NodeIndex, action: &mut Action) -> Option<Event> {
         if !self.any() {
@@ -178,10 +186,14 @@ impl PlantedBugs {
         self.last_writes.insert((node, *space), early.clone());
         let chain = self.chains.insert((node, *space), last.chain);
         let foreign = last.epoch.owner() != crate::check::node_id(node);
-        // What begins an epoch would not be readable with another payload: the node would not open it again.
-        let user = entries.last()?.header.control().kind == engraft::types::Control::USER;
-        if self.has(PlantedKind::OtherPayload, node) && foreign && user {
+        if self.has(PlantedKind::OtherPayload, node) && foreign {
             change_last(entries, chain, |fields| fields, Bytes::from_static(b"another payload than was sent"));
+        }
+        let begins = entries.last()?.header.control().kind == Control::EPOCH_START;
+        if self.has(PlantedKind::NamedAlone, node) && !foreign && begins {
+            let voters = vec![crate::check::node_id(node)];
+            let body = StartBody { voters, ..StartBody::default() };
+            change_last(entries, chain, |fields| fields, body.payload(last.sequence));
         }
         if self.has(PlantedKind::ForeignEpoch, node) && last.sequence.0 > 5 {
             let other = Epoch::new(last.epoch.generation(), last.epoch.term(), engraft::types::NodeId(9));
@@ -200,7 +212,11 @@ impl PlantedBugs {
         }
     }
 
-    pub(super) fn before_opened(&self, node: NodeIndex, event: &mut Event) {
+    pub(super) fn before_opened(&mut self, node: NodeIndex, event: &mut Event) {
+        if let Event::SpaceOpened(opened) = event {
+            // What is written first continues what recovery found.
+            self.chains.insert((node, opened.name.id()), opened.end.chain);
+        }
         if let Event::SpaceOpened(opened) = event
             && self.has(PlantedKind::ForgottenPromise, node)
         {
