@@ -26,8 +26,8 @@ const WAKES_MAX: usize = 256;
 /// The pure machine over all spaces of a node: events in, actions out.
 ///
 /// It is driven by a host that keeps five rules: known peers are told, then every space is opened (or reported as failed),
-/// before anything else is handed in; completions come for every action that has one; [`Event::TimerFired`] comes when [`Self::next_wake`] is
-/// due; bytes of a link come in order; time never goes back.
+/// before anything else is handed in; completions come for every action that has one; [`Event::TimerFired`] comes when
+/// [`Self::next_wake`] is due; bytes of a link come in order; time never goes back.
 #[derive(Debug, Clone, Hash)]
 pub struct ReplicationCoordinator {
     config: ReplicationConfig,

@@ -8,7 +8,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use crate::types::time::micros;
-use crate::types::{Entry, Sequence, Time};
+use crate::types::{Sequence, Time};
 
 use super::action::{Action, AppendError, Outcome};
 use super::config::{Ack, Isolation, ReplicationConfig};
@@ -221,10 +221,4 @@ impl Primary {
             context.push(Action::Reply { request: append.request, outcome: Outcome::Failed(error.clone()) });
         }
     }
-}
-
-/// The limit that an epoch-start entry tells, in bytes; `None` where it tells none.
-pub(super) fn told_limit(entry: &Entry) -> Option<u64> {
-    let limit = entry.payload.get(8..16)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*limit)).filter(|limit| *limit > 0)
 }

@@ -8,7 +8,6 @@ use crate::types::entry::StartFound;
 use crate::types::{Control, Entry, Epoch, EpochHistory, Position, Sequence, SpaceId, Time, WriteId};
 
 use super::action::{Action, Actions};
-use super::exposure::told_limit;
 use super::members::Members;
 
 /// Entries in one write at most; Engram's group.
@@ -40,8 +39,6 @@ struct Write {
 pub(crate) struct Log {
     space: SpaceId,
     history: EpochHistory,
-    /// The newest epoch, and the limit of exposure that its first entry tells, in bytes.
-    exposure_limit: Option<(Epoch, Option<u64>)>,
     members: Members,
     end: Position,
     durable: Sequence,
@@ -58,7 +55,6 @@ impl Log {
         Self {
             space,
             history,
-            exposure_limit: None,
             members: Members::default(),
             end,
             durable: end.sequence,
@@ -73,9 +69,6 @@ impl Log {
     /// The same, with what recovery found in the start entries.
     pub(crate) fn recovered(space: SpaceId, end: Position, history: EpochHistory, starts: Vec<StartFound>) -> Self {
         let mut log = Self::new(space, end, history);
-        let newest = starts.last().filter(|start| log.history.epoch_at(start.first) == end.epoch);
-        let limit = |start: &StartFound| Some(start.body.exposure_bytes_max).filter(|limit| *limit > 0);
-        log.exposure_limit = newest.map(|start| (end.epoch, limit(start)));
         log.members.recover(starts);
         log
     }
@@ -93,11 +86,6 @@ impl Log {
     /// Which epoch each entry is of, writes under way included.
     pub(crate) fn history(&self) -> &EpochHistory {
         &self.history
-    }
-
-    /// The bytes that the primary of an epoch may have answered at Local and not committed; `None` where it had no limit.
-    pub(crate) fn exposure_limit_of(&self, epoch: Epoch) -> Option<u64> {
-        self.exposure_limit.filter(|(of, _)| *of == epoch).and_then(|(_, limit)| limit)
     }
 
     /// What the start entries say of voters and lineage, writes under way included.
@@ -136,7 +124,6 @@ impl Log {
         assert!(position.epoch >= self.end.epoch, "S3: epochs of a log never go back");
         self.history.note(position.epoch, position.sequence);
         if entry.header.control().kind == Control::EPOCH_START {
-            self.exposure_limit = Some((position.epoch, told_limit(&entry)));
             self.members.note_entry(&entry);
         }
         self.end = position;
@@ -208,7 +195,6 @@ impl Log {
             self.chains.push_back(end.chain);
         }
         self.history.truncate(end.sequence);
-        self.exposure_limit = self.exposure_limit.filter(|(epoch, _)| *epoch <= end.epoch);
         self.members.truncate(end.sequence);
         (self.end, self.durable) = (end, end.sequence);
     }

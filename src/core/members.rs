@@ -1,4 +1,5 @@
-//! Who votes in a space: the newest entry that opens an epoch says it, and so a truncation undoes it.
+//! Who votes in a space, and how much may be exposed: the newest entry that opens an epoch says it, and so a truncation
+//! undoes it.
 //!
 //! Architecture Invariant: quorums of memberships that follow each other have a voter in common, and a change is made
 //! only once the one before is committed (S17). The one exception is a start in which the primary of two is alone: who
@@ -9,19 +10,11 @@ use alloc::vec::Vec;
 use crate::types::entry::{StartBody, StartFound};
 use crate::types::{Entry, Epoch, NodeId, Sequence};
 
-/// What the start entries of a log say of voters and lineage.
+/// What the start entries of a log say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Members {
-    /// Where either changes, in the order of the log.
-    changes: Vec<Change>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Change {
-    first: Sequence,
-    lineage: Epoch,
-    /// None where they are the configured ones.
-    voters: Vec<NodeId>,
+    /// Where they say something else than the one before, in the order of the log.
+    changes: Vec<StartFound>,
 }
 
 /// What an epoch that a node stands for changes of who votes.
@@ -38,23 +31,24 @@ pub(super) enum Opens {
 impl Members {
     /// Takes what recovery found, in the order of the log.
     pub(crate) fn recover(&mut self, starts: Vec<StartFound>) {
-        for StartFound { first, body } in starts {
-            self.note(first, body);
-        }
+        starts.into_iter().for_each(|start| self.note(start));
     }
 
     /// An entry is in the log: what it says counts from now on. Whoever took it in saw that it can be read.
     pub(crate) fn note_entry(&mut self, entry: &Entry) {
         if let Ok(Some(body)) = StartBody::of(entry) {
-            self.note(entry.header.sequence(), body);
+            self.note(StartFound { first: entry.header.sequence(), body });
         }
     }
 
-    fn note(&mut self, first: Sequence, StartBody { lineage, voters, .. }: StartBody) {
-        let same = |last: &Change| last.lineage == lineage && last.voters == voters;
-        if !self.changes.last().map_or(lineage == Epoch::ZERO && voters.is_empty(), same) {
-            self.changes.push(Change { first, lineage, voters });
+    fn note(&mut self, start: StartFound) {
+        if self.newest().map_or(start.body != StartBody::default(), |before| *before != start.body) {
+            self.changes.push(start);
         }
+    }
+
+    fn newest(&self) -> Option<&StartBody> {
+        self.changes.last().map(|last| &last.body)
     }
 
     /// Forgets what stood behind `end`.
@@ -65,12 +59,17 @@ impl Members {
 
     /// The voters that are named; `None` where the configured ones vote.
     pub(crate) fn named(&self) -> Option<&[NodeId]> {
-        self.changes.last().map(|last| last.voters.as_slice()).filter(|voters| !voters.is_empty())
+        self.newest().map(|body| body.voters.as_slice()).filter(|voters| !voters.is_empty())
     }
 
     /// The epoch of the last forced start.
     pub(crate) fn lineage(&self) -> Epoch {
-        self.changes.last().map_or(Epoch::ZERO, |last| last.lineage)
+        self.newest().map_or(Epoch::ZERO, |body| body.lineage)
+    }
+
+    /// The bytes that may be answered at Local and not committed in the newest epoch; `None` where nothing limits them.
+    pub(crate) fn exposure_limit(&self) -> Option<u64> {
+        self.newest().map(|body| body.exposure_bytes_max).filter(|limit| *limit > 0)
     }
 }
 

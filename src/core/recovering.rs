@@ -95,7 +95,7 @@ impl ReplicationState {
         // What this node answered itself was durable here.
         if lost != Epoch::ZERO && lost.owner() != context.config.node {
             let from = end.sequence.next();
-            let bytes_max = self.log.exposure_limit_of(lost);
+            let bytes_max = self.log.members().exposure_limit();
             context.notify(Notice::LossBounded { space: self.space, lost, from, bytes_max, by });
         }
         if !remembered {
