@@ -46,14 +46,14 @@ struct Process {
 }
 
 impl Cluster {
-    /// Makes directories, configurations and proxies; no node runs yet.
-    pub(super) fn new(directory: &Path, seed: u64, targets: &[Target], doors: Doors) -> Self {
+    /// Makes directories, configurations and proxies; no node runs yet. The replication may have more lines.
+    pub(super) fn new(directory: &Path, seed: u64, targets: &[Target], replication: &str, doors: Doors) -> Self {
         let pairs = nodes().flat_map(|from| nodes().filter(move |to| *to != from).map(move |to| (from, to)));
         let proxies: BTreeMap<_, _> =
             pairs.map(|(from, to)| ((from, to), Proxy::start(seed, u64::from(from) * 10 + u64::from(to)))).collect();
         for node in nodes() {
             fs::create_dir_all(directory.join(format!("n{node}"))).expect("made");
-            let text = configuration(directory, node, targets, &proxies);
+            let text = configuration(directory, node, targets, replication, &proxies);
             fs::write(directory.join(format!("n{node}.toml")), text).expect("written");
         }
         Self { directory: directory.to_owned(), doors, proxies, processes: BTreeMap::new() }
@@ -272,10 +272,16 @@ fn signal(process: u32, name: &str) {
 }
 
 /// Small segments and short waits, so that there are many rolls and many links.
-fn configuration(directory: &Path, node: u16, targets: &[Target], proxies: &BTreeMap<(u16, u16), Proxy>) -> String {
+fn configuration(
+    directory: &Path,
+    node: u16,
+    targets: &[Target],
+    replication: &str,
+    proxies: &BTreeMap<(u16, u16), Proxy>,
+) -> String {
     let mut text = format!(
         "node = {node}\ncluster = \"kill\"\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\ndata_dir = {:?}\n\n\
-         [replication]\nretransmit_after = \"300ms\"\nshutdown_drain = \"200ms\"\n\n\
+         [replication]\nretransmit_after = \"300ms\"\nshutdown_drain = \"200ms\"\n{replication}\n\
          [clients]\ndrain_timeout = \"500ms\"\n\n\
          [wal]\nsegment_bytes_min = \"16KiB\"\nsegment_bytes_max = \"256KiB\"\nreserve_bytes = \"64KiB\"\n\n",
         directory.join(format!("n{node}")).join("data")

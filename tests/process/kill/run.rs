@@ -64,7 +64,7 @@ impl Run {
     /// Prepares a run in a directory.
     pub(super) fn new(directory: &Path, seed: u64, length: Duration) -> Self {
         let doors = Arc::new(Mutex::new([None; 3]));
-        let cluster = Cluster::new(directory, seed, TARGETS, Arc::clone(&doors));
+        let cluster = Cluster::new(directory, seed, TARGETS, "", Arc::clone(&doors));
         // One node only: on a disk in memory a sync takes no time, and a kill never comes between a write and its sync.
         let small = u16::try_from(draw_below(seed, SMALL, 0, 0, 3)).unwrap_or(0) + 1;
         let disk = SmallDisk::mount(&directory.join(format!("n{small}"))).map(|disk| (small, disk));

@@ -53,7 +53,7 @@ fn append_until_it_ends(cluster: &mut Cluster) -> (Vec<Operation>, Option<ExitSt
 
 fn check(told: bool) {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut cluster = Cluster::new(directory.path(), SEED, TARGETS, Arc::new(Mutex::new([None; 3])));
+    let mut cluster = Cluster::new(directory.path(), SEED, TARGETS, "", Arc::new(Mutex::new([None; 3])));
     cluster.start(1, Manner::Short { bytes: FILE_BYTES_MIN, told }).expect("it starts");
     let (operations, ended) = append_until_it_ends(&mut cluster);
     assert!(operations.len() > 20, "there was room at first: {operations:?}");
