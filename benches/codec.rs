@@ -21,7 +21,7 @@ fn batch(size: usize) -> ReplicationBatch {
     }
     let (previous, commit, sent) = (Position::default(), Sequence::ZERO, Time::ZERO);
     ReplicationBatch {
-        header: ReplicationBatchHeader { space: SpaceId([1; 16]), epoch, previous, commit, sent },
+        header: ReplicationBatchHeader { space: SpaceId([1; 16]), epoch, lineage: Epoch::ZERO, previous, commit, sent },
         entries,
     }
 }

@@ -19,6 +19,7 @@ mod exit;
 mod log;
 pub mod nodes;
 mod output;
+pub mod promote;
 pub mod read;
 pub mod salvage;
 pub mod serve;
@@ -49,6 +50,8 @@ enum Command {
     Read(read::ReadArguments),
     /// Show how nodes, spaces and replicas do; exit 7 where a replica lags more than it may.
     Status(status::StatusArguments),
+    /// Make a node the primary of a space: by election, or by force where a majority is gone for good.
+    Promote(promote::PromoteArguments),
     /// Run three nodes on this machine, kill one while writing, and count what every node has afterwards.
     Demo(demo::DemoArguments),
     /// Look at the files of a log.
@@ -86,6 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Append(arguments) => append::run(&arguments),
         Command::Read(arguments) => read::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Promote(arguments) => promote::run(&arguments),
         Command::Diagnostics(arguments) => diagnostics::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Wal(command) => wal::run(&command),

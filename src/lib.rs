@@ -32,8 +32,8 @@ pub mod cli;
 #[cfg(feature = "tokio")]
 pub use driver::face::{
     Append, AppendAll, AppendError, Appending, Apply, ApplyFailure, Applying, BuildError, Builder, Engraft, Missed,
-    Notices, PauseError, PrimaryHint, ReadError, Receipt, Roles, Space, SpaceError, SpaceOptions, SpaceReport, Status,
-    Subscription, WaitError, WaitFor, blocking,
+    Notices, PauseError, PrimaryHint, PromoteError, ReadError, Receipt, Roles, Space, SpaceError, SpaceOptions,
+    SpaceReport, Status, Subscription, WaitError, WaitFor, blocking,
 };
 #[cfg(feature = "std")]
 pub use driver::own_wal::WalShipper;
@@ -41,7 +41,7 @@ pub use driver::own_wal::WalShipper;
 pub use driver::state_machine::{ApplyError, StateMachine};
 #[cfg(feature = "tokio")]
 pub use {
-    crate::core::{Ack, Notice, Role, TokenState},
+    crate::core::{Ack, Notice, PromoteBy, PromotionError, Role, TokenState},
     driver::config::NodeConfig,
     driver::space_watch::RoleState,
     types::{Entry, Epoch, FsyncMode, NodeId, Sequence, Token},

@@ -16,6 +16,7 @@ mod crowd;
 mod diverging;
 mod elections;
 mod exposure;
+mod forced;
 mod forge;
 mod hostile;
 mod leases;

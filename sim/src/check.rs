@@ -295,9 +295,10 @@ impl SpaceChecks {
     pub(crate) fn holders(&self, node: NodeIndex, sequence: Sequence, voters: NodeSet) -> usize {
         let Some(record) = self.logs[node].record(sequence) else { return 0 };
         let holds = |voter: &&NodeIndex| {
-            // What was taken from a node behind its back counts as far as it acknowledged it before.
+            // What was taken from a node behind its back, or by a forced start, counts as far as it acknowledged it before.
             let damaged = self.logs[**voter].damage != Damage::default();
-            if damaged && self.views[**voter].acked >= sequence {
+            let taken_over = self.views[**voter].saved.generation() > record.epoch.generation();
+            if (damaged || taken_over) && self.views[**voter].acked >= sequence {
                 return true;
             }
             self.durable(**voter) >= sequence

@@ -81,4 +81,6 @@ pub mod purpose {
     pub const QUORUM: u64 = 0x401;
     /// Which completion is repeated as a stale one; subject: the node.
     pub const STALE: u64 = 0x402;
+    /// Whether, when and where an operator forces a node on.
+    pub const FORCED: u64 = 0x403;
 }

@@ -306,7 +306,8 @@ impl Net {
             | FaultKind::Misdirect
             | FaultKind::StaleCompletion
             | FaultKind::PauseReplica
-            | FaultKind::OpenEpoch => {}
+            | FaultKind::OpenEpoch
+            | FaultKind::Force => {}
         }
     }
 

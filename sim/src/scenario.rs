@@ -5,6 +5,7 @@
 
 mod elections;
 mod fault;
+mod forced;
 mod knobs;
 mod planted;
 mod swarm;

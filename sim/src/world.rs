@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod links;
 mod nodes;
+mod operators;
 mod orders;
 mod own_checks;
 mod phases;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use crate::core::Ack;
+use crate::core::{Ack, PromoteBy};
 use crate::driver::http::{LagPercentiles, NDJSON};
 
 use super::exit::{Exit, Failure};
@@ -203,6 +203,24 @@ impl Client {
         let commit = response.headers().get("engraft-commit").and_then(|value| value.to_str().ok()?.parse().ok());
         let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         Ok(Page { status, commit, body })
+    }
+
+    /// Has the node become the primary of a space: 202 where that has begun.
+    ///
+    /// # Errors
+    /// Where no answer came. It may have begun all the same.
+    pub async fn promote(&self, space: &str, by: PromoteBy) -> Result<Answer, Failure> {
+        let by = match by {
+            PromoteBy::Election => "election",
+            PromoteBy::Force => "force&accept_loss=true",
+            PromoteBy::ForceThoughAlive => "force_though_alive&accept_loss=true",
+        };
+        let request = self.http.post(format!("{}/v1/spaces/{space}/promote?by={by}", self.base));
+        let response =
+            request.timeout(Duration::from_secs(30)).send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok(Answer { status, body })
     }
 
     /// What the node says of itself.

@@ -284,6 +284,20 @@ pub enum AppendError {
         /// The epoch in which the primary is alone.
         epoch: Epoch,
     },
+    /// This node does not become the primary.
+    #[error(transparent)]
+    Promotion(#[from] PromotionError),
+    /// The space has stopped on this node.
+    #[error("the space has stopped: {0}")]
+    Stopped(StopReason),
+    /// The node shuts down.
+    #[error("the node shuts down")]
+    Shutdown,
+}
+
+/// Why a node does not become the primary, although it was told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum PromotionError {
     /// This node is a learner: its log may lack what was committed while it was none.
     #[error(
         "this node does not vote in the space since {epoch}: its log may lack what {} committed since; bring that node back",
@@ -299,12 +313,21 @@ pub enum AppendError {
         /// The primary.
         primary: NodeId,
     },
-    /// The space has stopped on this node.
-    #[error("the space has stopped: {0}")]
-    Stopped(StopReason),
-    /// The node shuts down.
-    #[error("the node shuts down")]
-    Shutdown,
+    /// This node is the primary, and holds its lease.
+    #[error("this node is the primary already, in {epoch}")]
+    AlreadyPrimary {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// This node has nothing of the space that it could go on with.
+    #[error("this node holds no entry of the space; promote a node that does")]
+    HoldsNothing,
+    /// This node follows a forced primary whose log it has not got yet.
+    #[error("this node goes by {promise}, and has nothing of its lineage yet; bring {} back", promise.owner())]
+    OtherLineage {
+        /// What it promised.
+        promise: Epoch,
+    },
 }
 
 impl fmt::Display for Outcome {

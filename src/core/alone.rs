@@ -105,6 +105,10 @@ impl ReplicationState {
         let space = self.space;
         match opens {
             Opens::Same => {}
+            Opens::Lineage => {
+                let from = self.log.end().sequence.next();
+                context.notify(Notice::LineageBegan { space, epoch, from });
+            }
             Opens::Alone => context.notify(Notice::WentAlone { space, epoch }),
             Opens::With(voter) => context.notify(Notice::VoterBack { space, voter, epoch }),
         }

@@ -46,8 +46,9 @@ impl ReplicationCoordinator {
     /// A primary without a lease asks whether it is followed.
     pub(super) fn probe(&mut self, now: Time, link: LinkId, probe: &Probe, actions: &mut Actions) {
         let mut promised = Vec::new();
-        for &SpaceEpoch { space, .. } in &probe.spaces {
-            let epoch = self.with(now, space, actions, |state, context| state.probed(context)).flatten();
+        for probed in &probe.spaces {
+            let space = probed.space;
+            let epoch = self.with(now, space, actions, |state, context| state.probed(probed, context)).flatten();
             promised.extend(epoch.map(|epoch| SpaceEpoch { space, epoch }));
         }
         let message = Message::ProbeEcho(ProbeEcho { sent: probe.sent, promised });

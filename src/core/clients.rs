@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use crate::types::message::{SpaceCommit, VoteRound};
 use crate::types::{Epoch, NodeId, ReadId, RequestId, Sequence, Time, Token};
 
-use super::action::{Action, AppendError, Outcome};
+use super::action::{Action, AppendError, Outcome, PromotionError};
 use super::config::ReplicationConfig;
 use super::context::Context;
 use super::event::Append;
@@ -111,16 +111,19 @@ impl ReplicationState {
         }
     }
 
-    /// An operator wants this node to be the primary.
-    pub(super) fn promote(&mut self, request: RequestId, context: &mut Context<'_>) {
+    /// An operator wants this node to be elected.
+    pub(super) fn stand_as_told(&mut self, request: RequestId, context: &mut Context<'_>) {
         let outcome = match &self.part {
             Part::Stopped(reason) => Outcome::Failed(AppendError::Stopped(reason.clone())),
             Part::Primary(primary) => Outcome::Standing { epoch: primary.epoch() },
             Part::Replica(receiver) if self.hears_another(context.config.node, context) => {
-                Outcome::Failed(AppendError::PrimaryAlive { primary: receiver.epoch().owner() })
+                Outcome::Failed(PromotionError::PrimaryAlive { primary: receiver.epoch().owner() }.into())
             }
             Part::Replica(_) if !self.voters().contains(&context.config.node) => {
-                Outcome::Failed(AppendError::NotVoter { epoch: self.log.end().epoch })
+                Outcome::Failed(PromotionError::NotVoter { epoch: self.log.end().epoch }.into())
+            }
+            Part::Replica(_) if !self.is_of_generation() => {
+                Outcome::Failed(PromotionError::OtherLineage { promise: self.promise }.into())
             }
             Part::Replica(_) if self.divergence.is_some() => Outcome::Failed(AppendError::NotReady),
             Part::Replica(_) => {

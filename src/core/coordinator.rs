@@ -223,7 +223,8 @@ impl ReplicationCoordinator {
         self.links.heartbeat_heard(now, link, &self.config);
         let mut commits: Vec<SpaceCommit> = Vec::with_capacity(heartbeat.commits.len());
         for commit in heartbeat.commits {
-            commits.extend(self.with(now, commit.space, actions, |state, context| state.heartbeat(commit, context)));
+            let known = self.with(now, commit.space, actions, |state, context| state.heartbeat(commit, context));
+            commits.extend(known.flatten());
         }
         self.links.flush(now, actions);
         actions.push(Action::Send { link, message: Message::Echo(Echo { sent: heartbeat.sent, commits }) });
@@ -294,8 +295,8 @@ impl ReplicationCoordinator {
             Command::Ready { space, epoch } => {
                 self.with(now, space, actions, |state, context| state.engine_ready(epoch, context));
             }
-            Command::Promote { space, request } => {
-                if self.with(now, space, actions, |state, context| state.promote(request, context)).is_none() {
+            Command::Promote { space, request, by } => {
+                if self.with(now, space, actions, |state, context| state.promote(request, by, context)).is_none() {
                     let outcome = Outcome::Failed(AppendError::UnknownSpace { space });
                     actions.push(Action::Reply { request, outcome });
                 }

@@ -1,7 +1,7 @@
 //! A replica whose log holds entries that its primary's has not: they are saved, then truncated, and it goes on.
 //!
 //! Architecture Invariant: nothing is truncated before it is durable in a salvage file, and nothing that is known to be
-//! committed ever.
+//! committed ever, but by a primary of a higher generation.
 
 use alloc::vec::Vec;
 
@@ -26,6 +26,8 @@ pub(super) struct Divergence {
     by: Epoch,
     /// The last entry that both have.
     common: Position,
+    /// Whether that primary is of a higher generation: then what is committed here is no longer, behind the common point.
+    takes_over: bool,
     step: Step,
 }
 
@@ -59,15 +61,16 @@ impl ReplicationState {
         common: Position,
         context: &mut Context<'_>,
     ) {
-        if common.sequence < self.commit {
-            // No primary lacks a committed entry: one of the two is not what it was.
+        let takes_over = self.is_taken_over_by(header.lineage);
+        if common.sequence < self.commit && !takes_over {
+            // No primary of this lineage lacks a committed entry: one of the two is not what it was.
             self.broken(link, header, common.sequence.next(), context);
             return;
         }
         if let Part::Replica(receiver) = &mut self.part {
             receiver.keep(link, header);
         }
-        self.divergence = Some(Divergence { by: header.epoch, common, step: Step::Settling });
+        self.divergence = Some(Divergence { by: header.epoch, common, takes_over, step: Step::Settling });
         self.mend(context);
     }
 
@@ -87,7 +90,8 @@ impl ReplicationState {
     pub(super) fn mend(&mut self, context: &mut Context<'_>) {
         let Some(divergence) = &mut self.divergence else { return };
         let ready = match divergence.step {
-            Step::Settling => self.log.is_settled(),
+            // Without the promise it could come back with less than it has now, and vote in the lineage before.
+            Step::Settling => self.log.is_settled() && self.promise_saved >= divergence.by,
             Step::Waiting(until) => until <= context.now,
             Step::Saving(_) | Step::Truncating(_) => false,
         };
@@ -127,17 +131,18 @@ impl ReplicationState {
 
     /// The log ends at the common point: the replica goes on from there.
     pub(super) fn wal_truncated(&mut self, write: WriteId, context: &mut Context<'_>) {
-        let Some(Divergence { common, step, .. }) = self.divergence else { return };
+        let Some(Divergence { by, common, takes_over, step }) = self.divergence else { return };
         if step != Step::Truncating(write) {
             return;
         }
-        assert!(common.sequence >= self.commit, "S8: a committed entry is never truncated");
+        assert!(common.sequence >= self.commit || takes_over, "S8: a committed entry is never truncated");
         self.divergence = None;
         self.log.truncate(common);
         if let Part::Replica(receiver) = &mut self.part {
             receiver.truncated(common.sequence);
         }
         context.notify(Notice::Truncated { space: self.space, last: common.sequence });
+        self.retract_commit(common.sequence, by, context);
         self.ask_again(context);
     }
 

@@ -16,6 +16,7 @@ use crate::types::{
 };
 
 use super::config::{Ack, SpaceConfig};
+use super::lineage::PromoteBy;
 
 /// A fact, in the past tense.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -244,12 +245,15 @@ pub enum Command {
         /// The epoch that [`BecamePrimary`](super::Notice::BecamePrimary) told.
         epoch: Epoch,
     },
-    /// Stand for election now, whoever decides otherwise. Voters that hear a leased primary refuse.
+    /// Become the primary: by an election now, whoever decides otherwise, in which voters that hear a leased primary refuse;
+    /// or by force, where a majority is gone for good.
     Promote {
         /// The space.
         space: SpaceId,
         /// Named by the reply.
         request: RequestId,
+        /// By what right.
+        by: PromoteBy,
     },
     /// Close all links and take no more appends. What waits is answered as unknown.
     Shutdown,
@@ -375,7 +379,7 @@ impl fmt::Display for Command {
             Self::ResumeReplica { space, replica } => write!(formatter, "{space} ResumeReplica {replica}"),
             Self::OpenEpoch { space } => write!(formatter, "{space} OpenEpoch"),
             Self::Ready { space, epoch } => write!(formatter, "{space} Ready {epoch}"),
-            Self::Promote { space, request } => write!(formatter, "{space} Promote {request}"),
+            Self::Promote { space, request, by } => write!(formatter, "{space} Promote {request}{}", by.words()),
             Self::Shutdown => write!(formatter, "Shutdown"),
         }
     }

@@ -11,7 +11,7 @@ use crate::types::time::micros;
 use crate::types::{Sequence, Time};
 
 use super::action::{Action, AppendError, Outcome};
-use super::config::{Ack, Isolation, ReplicationConfig};
+use super::config::{Ack, Isolation, ReplicationConfig, SpaceConfig};
 use super::context::Context;
 use super::event::Append;
 use super::log::Log;
@@ -62,10 +62,13 @@ struct Held {
 }
 
 impl Exposure {
-    pub(super) fn new(voters: usize, isolation: Isolation) -> Self {
+    /// What a primary exposes in an epoch in which so many nodes vote.
+    pub(super) fn new(voters: usize, config: &SpaceConfig) -> Self {
+        // One of two goes on without the other, and one that is alone waits for nobody.
+        let limited = config.voters.len() > 2 && voters > 1 && config.isolation != Isolation::Continue;
         Self {
-            limited: voters > 2 && isolation != Isolation::Continue,
-            isolation,
+            limited,
+            isolation: config.isolation,
             pieces: VecDeque::new(),
             entries: 0,
             bytes: 0,

@@ -3,10 +3,13 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::types::message::{CloseReason, RefusalReason, ReplicationBatch, ReplicationBatchHeader, SpaceCommit};
+use crate::types::message::{
+    CloseReason, ProbedSpace, RefusalReason, ReplicationBatch, ReplicationBatchHeader, SpaceCommit,
+};
 use crate::types::{Epoch, LinkId, NodeId, Sequence, Time};
 
 use super::context::Context;
+use super::lineage::check_lineage;
 use super::notice::Notice;
 use super::receiver::{Placed, refuse};
 use super::state::{Part, ReadUntil, ReplicationState};
@@ -31,7 +34,11 @@ impl ReplicationState {
                 found: header.epoch.to_string(),
             });
         }
+        check_lineage(header.epoch, header.lineage)?;
         if let Some(reason) = self.refusal_of(&header) {
+            if let RefusalReason::Lineage { ours } = reason {
+                self.tell_conflict(peer, ours, header.lineage, context);
+            }
             // A promise that is not durable is told to nobody: the primary asks again.
             let unsaved = matches!(reason, RefusalReason::Stale { .. }) && self.promise_saved < self.promise;
             if !unsaved {
@@ -39,7 +46,7 @@ impl ReplicationState {
             }
             return Ok(());
         }
-        self.follow(header.epoch, context);
+        self.follow(header.epoch, header.lineage, context);
         let Part::Replica(receiver) = &mut self.part else { return Ok(()) };
         receiver.hear(link, context.now);
         if self.divergence.is_some() {
@@ -70,6 +77,8 @@ impl ReplicationState {
             Some(RefusalReason::Stopped { reason: reason.to_string() })
         } else if !self.config.voters.contains(&header.epoch.owner()) {
             Some(RefusalReason::NotVoter)
+        } else if let Some(ours) = self.other_lineage(header.epoch, header.lineage) {
+            Some(RefusalReason::Lineage { ours })
         } else if header.epoch < self.promise {
             Some(RefusalReason::Stale { promised: self.promise })
         } else {
@@ -78,7 +87,7 @@ impl ReplicationState {
     }
 
     /// Follows the primary of this epoch, whatever this node was before.
-    fn follow(&mut self, epoch: Epoch, context: &mut Context<'_>) {
+    fn follow(&mut self, epoch: Epoch, lineage: Epoch, context: &mut Context<'_>) {
         if epoch > self.promise {
             self.yield_to(epoch, context);
             self.promise(epoch, context);
@@ -87,7 +96,7 @@ impl ReplicationState {
         self.election.candidacy = None;
         let Part::Replica(receiver) = &mut self.part else { return };
         if epoch > receiver.epoch() {
-            receiver.follow(epoch);
+            receiver.follow(epoch, lineage);
             self.arm(context);
             let role = if self.recovering.is_some() { Role::Recovering } else { Role::Replica };
             context.notify(Notice::RoleChanged { space: self.space, role, epoch });
@@ -113,13 +122,14 @@ impl ReplicationState {
         }
     }
 
-    /// A commit that a heartbeat carried; what is known now goes back.
-    pub(super) fn heartbeat(&mut self, commit: SpaceCommit, context: &mut Context<'_>) -> SpaceCommit {
+    /// A commit that a heartbeat carried; what is known now goes back. `None` while that is of another lineage.
+    pub(super) fn heartbeat(&mut self, commit: SpaceCommit, context: &mut Context<'_>) -> Option<SpaceCommit> {
         if let Part::Replica(receiver) = &self.part {
             let known = receiver.commit(commit);
             self.learn_commit(known, context);
         }
-        SpaceCommit { space: self.space, epoch: self.epoch(), commit: self.commit }
+        let known = SpaceCommit { space: self.space, epoch: self.epoch(), commit: self.commit };
+        self.is_of_generation().then_some(known)
     }
 
     fn learn_commit(&mut self, commit: Sequence, context: &mut Context<'_>) {
@@ -133,8 +143,12 @@ impl ReplicationState {
 
     /// A primary without a lease asks whether it is followed: the promise is the answer, and nothing is renewed by it.
     ///
-    /// `None` where nothing can be said, or where the disk stalls: an echo would keep a lease for nothing.
-    pub(super) fn probed(&self, context: &Context<'_>) -> Option<Epoch> {
+    /// `None` where nothing can be said, or to another lineage, or where the disk stalls: an echo would keep a lease for
+    /// nothing.
+    pub(super) fn probed(&self, probed: &ProbedSpace, context: &Context<'_>) -> Option<Epoch> {
+        if self.other_lineage(probed.epoch, probed.lineage).is_some() {
+            return None;
+        }
         match &self.part {
             Part::Primary(_) | Part::Replica(_) => {
                 Some(self.promise).filter(|_| self.promise_saved == self.promise && !self.is_stalled(context))
@@ -145,8 +159,10 @@ impl ReplicationState {
 
     /// What a peer answered to a probe that was sent at `sent`.
     pub(super) fn probe_echoed(&mut self, peer: NodeId, sent: Time, promised: Epoch, context: &mut Context<'_>) {
-        let voter = self.config.voters.contains(&peer);
         let Part::Primary(primary) = &mut self.part else { return };
+        // Who goes by a forced start neither follows nor outbids.
+        let same = promised.generation() == primary.epoch().generation();
+        let voter = same && self.config.voters.contains(&peer);
         if voter && promised > primary.epoch() {
             self.outbid(promised, context);
         } else if voter {

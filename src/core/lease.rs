@@ -3,7 +3,7 @@
 //! With a lease the primary ships and sends heartbeats; without one it only probes, and a majority of echoes of what it
 //! sent since brings the lease back. Safety does not hang on it: it depends on clocks that run at about the same speed.
 
-use crate::types::message::SpaceEpoch;
+use crate::types::message::{ProbedSpace, SpaceEpoch};
 use crate::types::{NodeId, Sequence, Time};
 
 use super::action::AppendError;
@@ -121,7 +121,7 @@ impl Primary {
             return;
         }
         self.lease.probe_at = context.now + context.config.heartbeat_interval;
-        let probe = SpaceEpoch { space: self.space, epoch: self.epoch() };
+        let probe = ProbedSpace { space: self.space, epoch: self.epoch(), lineage: self.shipper.lineage };
         for link in self.shipper.replicas.iter().filter_map(|progress| progress.link) {
             context.links.probe(link, probe);
         }

@@ -26,6 +26,8 @@ pub(super) enum Opens {
     Alone,
     /// This learner is a voter from the start entry on.
     With(NodeId),
+    /// An operator says that this node goes on by itself: it begins a generation and a lineage.
+    Lineage,
 }
 
 impl Members {
@@ -77,8 +79,16 @@ impl Opens {
     /// Whether the node's own promise is all that it takes.
     pub(super) const fn by_itself(self) -> bool {
         match self {
-            Self::Alone => true,
+            Self::Alone | Self::Lineage => true,
             Self::Same | Self::With(_) => false,
+        }
+    }
+
+    /// The lineage from the start entry of `epoch` on, where `before` was it until then.
+    pub(super) const fn lineage(self, before: Epoch, epoch: Epoch) -> Epoch {
+        match self {
+            Self::Same | Self::Alone | Self::With(_) => before,
+            Self::Lineage => epoch,
         }
     }
 
@@ -86,7 +96,7 @@ impl Opens {
     pub(super) fn voters(self, before: &[NodeId], node: NodeId) -> Vec<NodeId> {
         match self {
             Self::Same => before.to_vec(),
-            Self::Alone => Vec::from([node]),
+            Self::Alone | Self::Lineage => Vec::from([node]),
             Self::With(learner) => before.iter().copied().chain([learner]).collect(),
         }
     }

@@ -1,17 +1,18 @@
 //! What people and metrics are told.
 
+mod stop_reason;
 mod words;
 
 use ::core::fmt;
 use alloc::string::String;
 
 use crate::types::message::CloseReason;
-use crate::types::{Epoch, LinkId, NodeId, Position, Sequence, SpaceId};
+use crate::types::{Epoch, LinkId, NodeId, Sequence, SpaceId};
 
-use super::config::ConfigError;
-use super::event::{StorageError, StorageOperation};
+use super::event::StorageError;
 use super::status::{ReplicaStatus, Role};
-use words::{recovering, subject};
+pub use stop_reason::StopReason;
+use words::{forced, loss, recovering, subject};
 
 /// Something that changed and that somebody may want to know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,6 +66,38 @@ pub enum Notice {
         voter: NodeId,
         /// The epoch that counts it again.
         epoch: Epoch,
+    },
+    /// An operator had this node go on by itself: a generation and a lineage begin, and what is past its end is lost.
+    LineageBegan {
+        /// The space.
+        space: SpaceId,
+        /// The epoch, which names the lineage.
+        epoch: Epoch,
+        /// The first sequence that is lost, where others have more than this node.
+        from: Sequence,
+    },
+    /// A primary is of another forced start of the same generation. Neither follows the other: an operator has to choose,
+    /// and to force the chosen one once more.
+    LineageConflict {
+        /// The space.
+        space: SpaceId,
+        /// That primary.
+        peer: NodeId,
+        /// The lineage here.
+        ours: Epoch,
+        /// Its lineage.
+        theirs: Epoch,
+    },
+    /// Entries that were committed are truncated, since a forced start took over without them; they are salvaged.
+    CommittedTruncated {
+        /// The space.
+        space: SpaceId,
+        /// The first of them.
+        first: Sequence,
+        /// The last that was committed.
+        last: Sequence,
+        /// The epoch that goes on.
+        by: Epoch,
     },
     /// A majority echoed lately: the primary ships and answers at every level.
     LeaseHeld {
@@ -283,41 +316,6 @@ pub enum Notice {
     },
 }
 
-/// Why a space has stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum StopReason {
-    /// The storage failed. Failures of fsync are final for a process: what the kernel holds is not to be believed.
-    #[error("{} failed: {error}; mend the disk, then start the node again", operation.name())]
-    Storage {
-        /// What failed.
-        operation: StorageOperation,
-        /// How.
-        error: StorageError,
-    },
-    /// This node's log and the primary's differ.
-    #[error(
-        "the log diverged: it has {ours} where {epoch}'s primary has another entry at {at}; \
-         move the data directory away and let the node copy the log anew"
-    )]
-    Diverged {
-        /// The epoch whose primary has the other log.
-        epoch: Epoch,
-        /// The first sequence known to differ.
-        at: Sequence,
-        /// The end of the log here.
-        ours: Position,
-    },
-    /// What is configured for the space cannot be.
-    #[error("{0}")]
-    Configuration(ConfigError),
-    /// The terms of this generation are used up.
-    #[error("the terms are used up after {last}")]
-    TermsExhausted {
-        /// The last epoch.
-        last: Epoch,
-    },
-}
-
 impl fmt::Display for Notice {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -327,6 +325,9 @@ impl fmt::Display for Notice {
             Self::ElectionStarted { space, epoch } => write!(formatter, "{space} stands for {epoch}"),
             Self::WentAlone { space, epoch } => write!(formatter, "{space} is alone in {epoch}"),
             Self::VoterBack { space, voter, epoch } => write!(formatter, "{space} {voter} votes again in {epoch}"),
+            Self::LineageBegan { .. } | Self::LineageConflict { .. } | Self::CommittedTruncated { .. } => {
+                forced(formatter, self)
+            }
             Self::LeaseHeld { space, epoch } => write!(formatter, "{space} lease of {epoch} held"),
             Self::LeaseLost { space, epoch } => write!(formatter, "{space} lease of {epoch} lost"),
             Self::ExposureReached { space, entries, bytes, age_ms } => {
@@ -340,17 +341,7 @@ impl fmt::Display for Notice {
             Self::Recovering { .. } | Self::Recovered { .. } | Self::CommittedMayBeLost { .. } => {
                 recovering(formatter, self)
             }
-            Self::LossBounded { space, lost, from, bytes_max, by } => {
-                write!(formatter, "{space} {lost} may have lost what it answered from {from} on")?;
-                match bytes_max {
-                    Some(bytes) => write!(formatter, ", at most {bytes} bytes")?,
-                    None => write!(formatter, ", without a bound")?,
-                }
-                write!(formatter, ", replaced by {by}")
-            }
-            Self::LossExact { space, lost, first, last, by } => {
-                write!(formatter, "{space} {lost} lost {first}..{last}, replaced by {by}")
-            }
+            Self::LossBounded { .. } | Self::LossExact { .. } => loss(formatter, self),
             Self::Committed { space, commit } => write!(formatter, "{space} committed {commit}"),
             Self::ReplicaAcked { space, replica, durable, lag_us } => {
                 write!(formatter, "{space} {replica} acked {durable} lag {lag_us} us")

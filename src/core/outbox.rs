@@ -3,9 +3,11 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::types::message::{Detach, Message, Probe, SpaceEpoch, VoteAnswer, VoteAsk, VoteReply, VoteRequest};
+use crate::types::message::{
+    Detach, Message, Probe, ProbedSpace, SpaceEpoch, VoteAnswer, VoteAsk, VoteReply, VoteRequest,
+};
 use crate::types::{LinkId, Time};
-use crate::wire::{SPACE_EPOCHS_MAX, VOTE_ASKS_MAX, VOTE_REPLIES_MAX};
+use crate::wire::{PROBED_SPACES_MAX, SPACE_EPOCHS_MAX, VOTE_ASKS_MAX, VOTE_REPLIES_MAX};
 
 use super::action::{Action, Actions};
 use super::link::Links;
@@ -15,7 +17,7 @@ use super::link::Links;
 pub(crate) struct Outbox {
     pub(super) asks: BTreeMap<LinkId, Vec<VoteAsk>>,
     pub(super) replies: BTreeMap<LinkId, Vec<VoteReply>>,
-    pub(super) probes: BTreeMap<LinkId, Vec<SpaceEpoch>>,
+    pub(super) probes: BTreeMap<LinkId, Vec<ProbedSpace>>,
     pub(super) detached: BTreeMap<LinkId, Vec<SpaceEpoch>>,
 }
 
@@ -31,7 +33,7 @@ impl Links {
     }
 
     /// Probes at the end of this event.
-    pub(crate) fn probe(&mut self, link: LinkId, probe: SpaceEpoch) {
+    pub(crate) fn probe(&mut self, link: LinkId, probe: ProbedSpace) {
         self.outbox.probes.entry(link).or_default().push(probe);
     }
 
@@ -47,7 +49,7 @@ impl Links {
         self.send(detached, SPACE_EPOCHS_MAX, |spaces| Message::Detach(Detach { spaces }), actions);
         self.send(asks, VOTE_ASKS_MAX, |asks| Message::VoteRequest(VoteRequest { asks }), actions);
         self.send(replies, VOTE_REPLIES_MAX, |replies| Message::VoteAnswer(VoteAnswer { replies }), actions);
-        self.send(probes, SPACE_EPOCHS_MAX, |spaces| Message::Probe(Probe { sent: now, spaces }), actions);
+        self.send(probes, PROBED_SPACES_MAX, |spaces| Message::Probe(Probe { sent: now, spaces }), actions);
     }
 
     fn send<T: Clone>(

@@ -17,7 +17,7 @@ use super::exposure::Exposure;
 use super::lease::Lease;
 use super::log::Log;
 use super::members::to_be_named;
-use super::notice::{Notice, StopReason};
+use super::notice::Notice;
 use super::waiting::{self, Waiter, Waiting, token};
 use super::wal_shipper::{Shipped, WalShipper};
 
@@ -47,12 +47,23 @@ pub(super) enum Phase {
     Open { start: Sequence },
 }
 
+/// What an epoch begins with.
+#[derive(Debug)]
+pub(super) struct Begins {
+    pub(super) epoch: Epoch,
+    /// When its votes were asked for.
+    pub(super) asked: Time,
+    /// Who votes in it.
+    pub(super) voters: Vec<NodeId>,
+    /// The epoch of the last forced start, which may be this one.
+    pub(super) lineage: Epoch,
+}
+
 impl Primary {
-    /// The primary of an epoch whose votes were asked for at `asked`, and in which `voters` vote.
+    /// The primary of an epoch.
     pub(super) fn new(
         name: SpaceName,
-        epoch: Epoch,
-        (asked, voters): (Time, Vec<NodeId>),
+        Begins { epoch, asked, voters, lineage }: Begins,
         config: &SpaceConfig,
         log: &Log,
         context: &Context<'_>,
@@ -60,17 +71,17 @@ impl Primary {
         let space = name.id();
         let node = context.config.node;
         let replicas = config.voters.iter().copied().filter(|&voter| voter != node);
-        let mut shipper = WalShipper::new(name, epoch, context.origin(space), log, replicas, context.now);
+        let mut shipper = WalShipper::new(name, (epoch, lineage), context.origin(space), log, replicas, context.now);
         for progress in &mut shipper.replicas {
             progress.attach(context.links.open_to(progress.node), log.end());
         }
         let phase = Phase::Starting { start: log.end().sequence.next() };
         let (ready, lease) = (!config.readiness_gate, Lease::new());
         shipper.floor = asked;
-        let exposure = Exposure::new(voters.len(), config.isolation);
+        let exposure = Exposure::new(voters.len(), config);
         let limit = exposure.limit(context.config).unwrap_or_default();
         let named = to_be_named(&voters, &config.voters);
-        let body = StartBody { exposure_bytes_max: limit, lineage: log.members().lineage(), voters: named };
+        let body = StartBody { exposure_bytes_max: limit, lineage, voters: named };
         let (ack, waiting) = (config.ack, Waiting::default());
         Self { space, voters, body, ack, phase, ready, lease, shipper, waiting, exposure }
     }
@@ -119,7 +130,9 @@ impl Primary {
         self.shipper.append_entry(entry.clone());
         log.push(entry);
         log.write(context.now, context.actions);
-        self.shipper.ship_all(Shipped { log, commit }, context);
+        if self.may_ship() {
+            self.shipper.ship_all(Shipped { log, commit }, context);
+        }
     }
 
     /// A client's append.
@@ -176,16 +189,17 @@ impl Primary {
         Ok(())
     }
 
-    /// The log is durable further than `from`; says whether the epoch is open by that.
+    /// The log is durable further than `from`, the promise up to `saved`; says whether the epoch is open by that.
     pub(super) fn durable(
         &mut self,
         from: Sequence,
+        saved: Epoch,
         log: &Log,
         commit: &mut Sequence,
         context: &mut Context<'_>,
     ) -> bool {
         let opens = match self.phase {
-            Phase::Starting { start } if log.durable() >= start => {
+            Phase::Starting { start } if log.durable() >= start && self.may_open(saved) => {
                 self.phase = Phase::Open { start };
                 self.ready
             }
@@ -193,7 +207,7 @@ impl Primary {
         };
         self.shipper.note_durable(from, log.durable(), context.now);
         self.advance(log, commit, context);
-        if self.is_leased() {
+        if self.may_ship() {
             self.shipper.ship_all(Shipped { log, commit: *commit }, context);
         }
         // Also where no replica answers for hours; after shipping, so that what is new need not be read again.
@@ -231,7 +245,7 @@ impl Primary {
 
     /// Ships to one replica what may be shipped, and judges how it does.
     pub(super) fn ship(&mut self, node: NodeId, log: &Log, commit: Sequence, context: &mut Context<'_>) {
-        if self.is_leased() {
+        if self.may_ship() {
             self.shipper.ship(node, Shipped { log, commit }, context);
         }
         self.shipper.measure(node, log, context);
@@ -322,47 +336,7 @@ impl Primary {
         }
         self.expire_held(context);
         self.probe(context);
-        self.shipper.tick(self.is_leased(), Shipped { log, commit }, context);
-    }
-
-    fn unknown(&self, waiter: &Waiter, log: &Log, context: &mut Context<'_>) {
-        let sequence = waiter.token.sequence;
-        let own = (log.durable() >= sequence).then_some(context.config.node);
-        let others =
-            self.shipper.replicas.iter().filter(|progress| progress.durable >= sequence && !progress.recovering);
-        let mut acked_by: Vec<NodeId> = own.into_iter().chain(others.map(|progress| progress.node)).collect();
-        acked_by.sort_unstable();
-        let outcome = Outcome::Unknown { token: waiter.token, acked_by };
-        context.push(Action::Reply { request: waiter.request, outcome });
-    }
-
-    /// The space stops: an append that was never handed to the disk has failed, any other is unknown.
-    pub(super) fn dismiss(
-        &mut self,
-        first_unwritten: Sequence,
-        reason: &StopReason,
-        log: &Log,
-        context: &mut Context<'_>,
-    ) {
-        self.refuse_held(&AppendError::Stopped(reason.clone()), context);
-        let waiters: Vec<Waiter> = self.waiting.drain().collect();
-        for waiter in waiters {
-            if waiter.token.sequence >= first_unwritten {
-                let outcome = Outcome::Failed(AppendError::Stopped(reason.clone()));
-                context.push(Action::Reply { request: waiter.request, outcome });
-            } else {
-                self.unknown(&waiter, log, context);
-            }
-        }
-    }
-
-    /// The epoch ends here: whoever still waits is told that their append is unknown.
-    pub(super) fn release(&mut self, log: &Log, context: &mut Context<'_>) {
-        self.refuse_held(&AppendError::NoPrimary, context);
-        let waiters: Vec<Waiter> = self.waiting.drain().collect();
-        for waiter in waiters {
-            self.unknown(&waiter, log, context);
-        }
+        self.shipper.tick(self.may_ship(), Shipped { log, commit }, context);
     }
 
     /// Answers a read from memory, where the entries are there.

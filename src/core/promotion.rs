@@ -21,8 +21,7 @@ use super::exposure::Exposure;
 use super::link::Links;
 use super::members::Opens;
 use super::notice::{Notice, StopReason};
-use super::primary::Primary;
-use super::receiver::Receiver;
+use super::primary::{Begins, Primary};
 use super::state::{Part, ReplicationState};
 
 /// Election time-outs are rounded up to a grain of this part of a heartbeat interval, so that the spaces of a node that
@@ -69,6 +68,12 @@ pub(super) struct Candidacy {
     rebids: u32,
     /// When it is given up.
     until: Time,
+}
+
+impl Candidacy {
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
 }
 
 impl Election {
@@ -153,7 +158,8 @@ impl ReplicationState {
         }
         let itself = self.config.promotes_itself() || self.election.eager || self.home() == config.node;
         let mends = self.divergence.is_some();
-        if !itself || !self.is_voter(config.node) || receiver.is_renewed(links) || mends {
+        let may = self.is_voter(config.node) && self.is_of_generation();
+        if !itself || !may || receiver.is_renewed(links) || mends {
             return None;
         }
         let since = receiver.heard(links).map_or(self.election.armed, |heard| heard.max(self.election.armed));
@@ -183,7 +189,7 @@ impl ReplicationState {
         let reachable = self.voters().iter().filter(open).count();
         // What is about to be truncated must not become the log of a primary.
         let follows = matches!(&self.part, Part::Replica(_)) && self.divergence.is_none();
-        let follows = follows && self.is_voter(context.config.node);
+        let follows = follows && self.is_voter(context.config.node) && self.is_of_generation();
         if self.election.eager && follows && self.election.candidacy.is_none() && self.is_majority(reachable) {
             self.stand(VoteRound::PreVote, context);
         }
@@ -200,10 +206,23 @@ impl ReplicationState {
 
     /// The same, with an epoch that may change who votes.
     pub(super) fn stand_for(&mut self, round: VoteRound, opens: Opens, context: &mut Context<'_>) {
-        let highest = self.promise.max(self.log.end().epoch).max(self.election.floor);
-        let Some(epoch) = highest.next_for(context.config.node) else {
-            self.stop(StopReason::TermsExhausted { last: highest }, context);
+        if !self.nominate(round, opens, context) {
             return;
+        }
+        match round {
+            VoteRound::PreVote => self.ask_voters(context),
+            VoteRound::Vote => self.promise_own(context),
+        }
+    }
+
+    /// Chooses the epoch; false where there is none left.
+    pub(super) fn nominate(&mut self, round: VoteRound, opens: Opens, context: &mut Context<'_>) -> bool {
+        let highest = self.promise.max(self.log.end().epoch).max(self.election.floor);
+        let node = context.config.node;
+        let next = if opens == Opens::Lineage { highest.next_generation(node) } else { highest.next_for(node) };
+        let Some(epoch) = next else {
+            self.stop(StopReason::TermsExhausted { last: highest }, context);
+            return false;
         };
         let rebids = self.election.candidacy.as_ref().map_or(0, |before| before.rebids + 1);
         let quarter = micros(context.config.election_timeout_min) / 4;
@@ -220,10 +239,7 @@ impl ReplicationState {
             until,
         };
         self.election.candidacy = Some(candidacy);
-        match round {
-            VoteRound::PreVote => self.ask_voters(context),
-            VoteRound::Vote => self.promise_own(context),
-        }
+        true
     }
 
     /// A majority would vote for this node: it promises its epoch to itself first.
@@ -240,9 +256,14 @@ impl ReplicationState {
 
     /// Binds this node to an epoch: nothing of a lower one is accepted or acknowledged from now on.
     pub(super) fn promise(&mut self, epoch: Epoch, context: &mut Context<'_>) {
+        self.bind(epoch, context);
+        context.push(Action::SaveVote { space: self.space, promise: epoch });
+    }
+
+    /// The same, before it is saved.
+    pub(super) fn bind(&mut self, epoch: Epoch, context: &mut Context<'_>) {
         assert!(epoch > self.promise, "S2: a promise never goes back");
         self.promise = epoch;
-        context.push(Action::SaveVote { space: self.space, promise: epoch });
         if let Part::Replica(receiver) = &mut self.part
             && let Some((link, epoch)) = receiver.leave(epoch, context.links)
         {
@@ -286,10 +307,9 @@ impl ReplicationState {
     fn ask_voter(&self, link: LinkId, context: &mut Context<'_>) {
         let Some(candidacy) = &self.election.candidacy else { return };
         let (epoch, round, end) = (candidacy.epoch, candidacy.round, self.log.end());
-        let (end_epoch, end_sequence) = (end.epoch, end.sequence);
-        context
-            .links
-            .ask(link, VoteAsk { space: self.space, epoch, round, end_epoch, end_sequence, sent: context.now });
+        let (space, end_epoch, end_sequence) = (self.space, end.epoch, end.sequence);
+        let (lineage, sent) = (self.lineage(), context.now);
+        context.links.ask(link, VoteAsk { space, epoch, round, end_epoch, end_sequence, lineage, sent });
     }
 
     /// The link to a voter is open: it is asked as the others were.
@@ -339,8 +359,8 @@ impl ReplicationState {
         }
     }
 
-    /// A majority voted for this node: it is the primary of its epoch.
-    fn elected(&mut self, context: &mut Context<'_>) {
+    /// A majority voted for this node, or it needs none: it is the primary of its epoch.
+    pub(super) fn elected(&mut self, context: &mut Context<'_>) {
         let Some(Candidacy { epoch, opens, exposed, granted, forgetful, asked, .. }) = self.election.candidacy.take()
         else {
             return;
@@ -350,7 +370,8 @@ impl ReplicationState {
         self.recovered(context);
         let asked = asked.unwrap_or(context.now);
         let voters = opens.voters(self.voters(), context.config.node);
-        let mut primary = Primary::new(self.name.clone(), epoch, (asked, voters), &self.config, &self.log, context);
+        let begins = Begins { epoch, asked, voters, lineage: opens.lineage(self.lineage(), epoch) };
+        let mut primary = Primary::new(self.name.clone(), begins, &self.config, &self.log, context);
         granted.iter().chain(&forgetful).for_each(|&voter| primary.note_echo(voter, asked));
         if let Opens::With(learner) = opens {
             // It echoed until now. Without a lease nothing would reach it that it can attach to.
@@ -366,25 +387,6 @@ impl ReplicationState {
         if let Part::Primary(primary) = &mut self.part {
             primary.start(&mut self.log, self.commit, context);
         }
-    }
-
-    /// This node is the primary no longer, and answers no more appends of its epoch.
-    pub(super) fn resign(&mut self, context: &mut Context<'_>) {
-        let Part::Primary(primary) = &mut self.part else { return };
-        primary.release(&self.log, context);
-        primary.release_replicas(&self.log, context);
-        self.part = Part::Replica(Receiver::default());
-    }
-
-    /// Somebody promised a higher epoch: this node is the primary no longer, and answers no more appends.
-    pub(super) fn depose(&mut self, by: Epoch, context: &mut Context<'_>) {
-        let Part::Primary(primary) = &self.part else { return };
-        let epoch = primary.epoch();
-        self.resign(context);
-        self.election.learn(by, self.promise);
-        self.arm(context);
-        context.notify(Notice::Deposed { space: self.space, epoch, by });
-        self.tell_role(context);
     }
 
     /// The primary gave its lease up: nothing more has to be waited for, but all replicas should not stand in one moment.

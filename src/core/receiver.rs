@@ -23,6 +23,8 @@ const UNDURABLE_WINDOWS: u64 = 4;
 pub(crate) struct Receiver {
     /// The epoch whose batches are accepted.
     epoch: Epoch,
+    /// The lineage of that primary.
+    lineage: Epoch,
     /// The last entry that is known to agree with the log of that epoch's primary.
     agreed: Sequence,
     /// The link on which answers go.
@@ -69,8 +71,13 @@ impl Receiver {
     }
 
     /// Follows the primary of a newer epoch; nothing is known to agree with its log yet.
-    pub(crate) fn follow(&mut self, epoch: Epoch) {
-        *self = Self { epoch, ..Self::default() };
+    pub(crate) fn follow(&mut self, epoch: Epoch, lineage: Epoch) {
+        *self = Self { epoch, lineage, ..Self::default() };
+    }
+
+    /// The lineage of the primary that is followed; `None` where none is.
+    pub(crate) fn lineage(&self) -> Option<Epoch> {
+        (self.epoch != Epoch::ZERO).then_some(self.lineage)
     }
 
     /// The primary sent something for this space, whatever is answered.
@@ -328,7 +335,10 @@ pub(crate) fn refuse(
             let starts = log.history().starts();
             starts.get(starts.len().saturating_sub(HISTORY_STARTS_MAX)..).unwrap_or_default()
         }
-        RefusalReason::Stale { .. } | RefusalReason::NotVoter | RefusalReason::Stopped { .. } => &[],
+        RefusalReason::Stale { .. }
+        | RefusalReason::NotVoter
+        | RefusalReason::Lineage { .. }
+        | RefusalReason::Stopped { .. } => &[],
     };
     let refusal = Refusal {
         space: header.space,

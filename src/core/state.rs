@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::types::message::{CloseReason, Refusal, RefusalReason, ReplicationAck, SpaceEpoch};
-use crate::types::{Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time, WriteId};
+use crate::types::{Entry, Epoch, LinkId, NodeId, ReadId, RequestId, Sequence, SpaceId, SpaceName, Time};
 
 use super::action::{Action, Outcome};
 use super::config::{ReplicationConfig, SpaceConfig};
@@ -86,6 +86,7 @@ impl ReplicationState {
             state.stop(StopReason::Configuration(error), context);
         } else {
             state.tell_recovering(context);
+            state.promise_lineage(context);
             state.begin_election(context);
             if state.epoch() == Epoch::ZERO && !state.election.stands() {
                 state.tell_role(context);
@@ -154,43 +155,6 @@ impl ReplicationState {
         context.notify(Notice::RoleChanged { space: self.space, role: self.role(), epoch: self.epoch() });
     }
 
-    /// A promise is durable.
-    pub(super) fn vote_saved(&mut self, promise: Epoch, context: &mut Context<'_>) {
-        if let Part::Stopped(_) = self.part {
-            return;
-        }
-        self.promise_saved = self.promise_saved.max(promise.min(self.promise));
-        self.election_saved(context);
-        self.answer(context);
-    }
-
-    /// A write is durable.
-    pub(super) fn wal_appended(&mut self, write: WriteId, epoch: Epoch, sequence: Sequence, context: &mut Context<'_>) {
-        let before = self.log.durable();
-        if !self.log.appended(write, epoch, sequence) {
-            return;
-        }
-        match &mut self.part {
-            Part::Primary(primary) => {
-                let opens = primary.durable(before, &self.log, &mut self.commit, context);
-                primary.admit_held(&mut self.log, context);
-                self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
-                if opens {
-                    self.tell_role(context);
-                }
-                self.tell_losses(context);
-            }
-            Part::Replica(receiver) => {
-                receiver.durable(self.log.durable());
-                self.mend(context);
-                self.answer(context);
-                self.waits.answer(&self.log, self.readable(ReadUntil::Commit), context);
-            }
-            Part::Stopped(_) => return,
-        }
-        self.log.write(context.now, context.actions);
-    }
-
     /// A replica's ack.
     ///
     /// # Errors
@@ -224,8 +188,10 @@ impl ReplicationState {
     pub(super) fn refusal(&mut self, peer: NodeId, refusal: &Refusal, context: &mut Context<'_>) {
         let Part::Primary(primary) = &mut self.part else { return };
         if let RefusalReason::Stale { promised } = refusal.reason {
-            // The voter can acknowledge nothing of this epoch any more, and may have voted for another primary.
-            if promised > self.promise && refusal.epoch == primary.epoch() && self.config.voters.contains(&peer) {
+            // The voter can acknowledge nothing of this epoch any more, and may have voted for another primary. One that goes
+            // by a forced start is of no more use, and that start may never come: the others go on without.
+            let outbids = promised > self.promise && promised.generation() == self.promise.generation();
+            if outbids && refusal.epoch == primary.epoch() && self.config.voters.contains(&peer) {
                 self.outbid(promised, context);
             }
             return;
@@ -290,20 +256,6 @@ impl ReplicationState {
         match until {
             ReadUntil::Commit => self.commit.min(self.log.durable()),
             ReadUntil::Durable => self.log.durable(),
-        }
-    }
-
-    /// The storage failed: nothing more is acknowledged.
-    pub(super) fn storage_failed(
-        &mut self,
-        operation: StorageOperation,
-        error: StorageError,
-        context: &mut Context<'_>,
-    ) {
-        if operation == StorageOperation::Salvage {
-            self.salvage_failed(error, context);
-        } else {
-            self.stop(StopReason::Storage { operation, error }, context);
         }
     }
 

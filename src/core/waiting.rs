@@ -1,11 +1,16 @@
 //! Appends whose clients wait for an answer.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
-use crate::types::{RequestId, Sequence, SpaceId, Time, Token};
+use crate::types::{NodeId, RequestId, Sequence, SpaceId, Time, Token};
 
-use super::action::{Action, Actions, Outcome};
+use super::action::{Action, Actions, AppendError, Outcome};
 use super::config::Ack;
+use super::context::Context;
+use super::log::Log;
+use super::notice::StopReason;
+use super::primary::Primary;
 
 /// Deadlines are rounded up to this many microseconds, so that many that differ by less fire together.
 const DEADLINE_GRAIN: u64 = 1_000;
@@ -124,4 +129,47 @@ pub(crate) fn deadline(at: Time) -> Time {
 /// What an append is known by.
 pub(crate) fn token(space: SpaceId, position: crate::types::Position) -> Token {
     Token { space, epoch: position.epoch, sequence: position.sequence }
+}
+
+impl Primary {
+    /// The time-out came first: who asked is told what is known.
+    pub(super) fn unknown(&self, waiter: &Waiter, log: &Log, context: &mut Context<'_>) {
+        let sequence = waiter.token.sequence;
+        let own = (log.durable() >= sequence).then_some(context.config.node);
+        let others =
+            self.shipper.replicas.iter().filter(|progress| progress.durable >= sequence && !progress.recovering);
+        let mut acked_by: Vec<NodeId> = own.into_iter().chain(others.map(|progress| progress.node)).collect();
+        acked_by.sort_unstable();
+        let outcome = Outcome::Unknown { token: waiter.token, acked_by };
+        context.push(Action::Reply { request: waiter.request, outcome });
+    }
+
+    /// The space stops: an append that was never handed to the disk has failed, any other is unknown.
+    pub(super) fn dismiss(
+        &mut self,
+        first_unwritten: Sequence,
+        reason: &StopReason,
+        log: &Log,
+        context: &mut Context<'_>,
+    ) {
+        self.refuse_held(&AppendError::Stopped(reason.clone()), context);
+        let waiters: Vec<Waiter> = self.waiting.drain().collect();
+        for waiter in waiters {
+            if waiter.token.sequence >= first_unwritten {
+                let outcome = Outcome::Failed(AppendError::Stopped(reason.clone()));
+                context.push(Action::Reply { request: waiter.request, outcome });
+            } else {
+                self.unknown(&waiter, log, context);
+            }
+        }
+    }
+
+    /// The epoch ends here: whoever still waits is told that their append is unknown.
+    pub(super) fn release(&mut self, log: &Log, context: &mut Context<'_>) {
+        self.refuse_held(&AppendError::NoPrimary, context);
+        let waiters: Vec<Waiter> = self.waiting.drain().collect();
+        for waiter in waiters {
+            self.unknown(&waiter, log, context);
+        }
+    }
 }

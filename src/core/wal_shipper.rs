@@ -28,6 +28,8 @@ pub(super) struct WalShipper {
     pub(super) space: SpaceId,
     name: SpaceName,
     pub(super) epoch: Epoch,
+    /// The epoch of the last forced start, which may be this one.
+    pub(super) lineage: Epoch,
     /// The entry before the first: the chain's start.
     origin: Position,
     pub(super) tail: Tail,
@@ -49,7 +51,7 @@ pub(super) struct Shipped<'a> {
 impl WalShipper {
     pub(super) fn new(
         name: SpaceName,
-        epoch: Epoch,
+        (epoch, lineage): (Epoch, Epoch),
         origin: Position,
         log: &Log,
         replicas: impl Iterator<Item = NodeId>,
@@ -60,6 +62,7 @@ impl WalShipper {
             space: name.id(),
             name,
             epoch,
+            lineage,
             origin,
             tail: Tail::new(end),
             marks: DurableMarks::new(end.sequence, now),
@@ -198,8 +201,15 @@ impl WalShipper {
         context: &mut Context<'_>,
     ) {
         let Some(progress) = find(&mut self.replicas, node) else { return };
-        let header =
-            ReplicationBatchHeader { space: self.space, epoch: self.epoch, previous, commit, sent: context.now };
+        let sent = context.now;
+        let header = ReplicationBatchHeader {
+            space: self.space,
+            epoch: self.epoch,
+            lineage: self.lineage,
+            previous,
+            commit,
+            sent,
+        };
         if let Some(last) = entries.last() {
             let bytes = entries.iter().map(|entry| entry.size() as u64).sum();
             progress.in_flight.push_back(InFlight { last: last.header.sequence(), bytes });

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/spaces/{space}/entries?ack=&timeout_ms=` | one entry of the body's bytes, or many from NDJSON lines |
 //! | `GET /v1/spaces/{space}/entries?from=&max=&wait_ms=` | committed entries as NDJSON; the header `engraft-commit` |
+//! | `POST /v1/spaces/{space}/promote?by=&accept_loss=` | 202 and the epoch that the node stands for, or goes on in by force |
 //! | `GET /v1/status` | what the node says of itself, with the lag of each replica at the median and at p99 |
 //! | `GET /metrics` | the same for Prometheus |
 //! | `GET /readyz?max_lag_ms=` | `ready` while the node takes its part in every space, otherwise 503 and why not |
@@ -16,7 +17,7 @@ use alloc::sync::Arc;
 
 use axum::Router;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -30,6 +31,7 @@ mod failure;
 mod lag;
 mod line;
 mod metrics;
+mod promote;
 mod read;
 mod ready;
 mod status;
@@ -38,6 +40,7 @@ mod throughput;
 pub use failure::Failure;
 pub use lag::{LagPercentiles, LagRecorder};
 pub use line::{AnswerLine, AppendLine, EntryLine, Failed};
+pub use promote::Standing;
 
 use body::BodyBudget;
 
@@ -83,6 +86,7 @@ fn routes(node: NodeHandle, config: Arc<NodeConfig>, stopping: watch::Receiver<b
     let state = HttpState { node, config, budget, lag, stopping };
     Router::new()
         .route("/v1/spaces/{space}/entries", get(read::read).post(append::append))
+        .route("/v1/spaces/{space}/promote", post(promote::promote))
         .route("/v1/status", get(status::status))
         .route("/metrics", get(metrics::metrics))
         .route("/readyz", get(ready::ready))

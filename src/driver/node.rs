@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::core::{Ack, AppendError, Command, NodeStatus, Notice, Outcome, ReplicationConfig, ReplicationCoordinator};
+use crate::core::{
+    Ack, AppendError, Command, NodeStatus, Notice, Outcome, PromoteBy, ReplicationConfig, ReplicationCoordinator,
+};
 use crate::types::{Control, Epoch, NodeId, RequestId, Sequence, SpaceId, Token, WalEntryType};
 
 use super::figures::{Counters, NodeFigures};
@@ -235,6 +237,11 @@ impl NodeHandle {
         self.ask(Command::WaitFor { space: token.space, request: UNNUMBERED, token, timeout }).await
     }
 
+    /// Has this node stand for election in a space, or go on without one: [`Outcome::Standing`] or [`Outcome::Failed`].
+    pub async fn promote(&self, space: SpaceId, by: PromoteBy) -> Outcome {
+        self.ask(Command::Promote { space, request: UNNUMBERED, by }).await
+    }
+
     /// For engines that apply committed entries by themselves: everything up to `sequence` is applied.
     pub async fn applied(&self, space: SpaceId, sequence: Sequence) {
         // A node that has ended tells nobody.
@@ -264,7 +271,7 @@ impl NodeHandle {
         self.ask(Command::ReadDurable { space, request: UNNUMBERED, from, entries_max, bytes_max }).await
     }
 
-    /// None of these commands changes anything, so one that was not answered may as well not have been asked.
+    /// Who is told that the node has ended asks again, and is told what stands then.
     async fn ask(&self, command: Command) -> Outcome {
         let shutdown = Outcome::Failed(AppendError::Shutdown);
         let (reply, answer) = oneshot::channel();

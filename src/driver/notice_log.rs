@@ -115,6 +115,7 @@ fn level(notice: &Notice) -> Level {
         | Notice::LeaseLost { .. }
         | Notice::ReplicaDiverged { .. }
         | Notice::WentAlone { .. }
+        | Notice::LineageBegan { .. }
         | Notice::ExposureReached { .. }
         | Notice::Salvaged { .. }
         | Notice::SalvageFailed { .. }
@@ -134,7 +135,11 @@ fn level(notice: &Notice) -> Level {
             }
         }
         Notice::LinkClosed { reason, .. } => close_level(reason),
-        Notice::SpaceStopped { .. } | Notice::CommittedMayBeLost { .. } | Notice::ApplyFailed { .. } => Level::ERROR,
+        Notice::SpaceStopped { .. }
+        | Notice::CommittedMayBeLost { .. }
+        | Notice::CommittedTruncated { .. }
+        | Notice::LineageConflict { .. }
+        | Notice::ApplyFailed { .. } => Level::ERROR,
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn numbered(command: Command, request: RequestId) -> Command {
             Command::ReadDurable { space, request, from, entries_max, bytes_max }
         }
         Command::WaitFor { space, request: _, token, timeout } => Command::WaitFor { space, request, token, timeout },
-        Command::Promote { space, request: _ } => Command::Promote { space, request },
+        Command::Promote { space, request: _, by } => Command::Promote { space, request, by },
         Command::PauseReplica { .. }
         | Command::ResumeReplica { .. }
         | Command::OpenEpoch { .. }

@@ -61,7 +61,15 @@ impl RoleState {
 pub(super) struct SpaceView {
     pub(super) reach: watch::Receiver<Reach>,
     pub(super) role: watch::Receiver<RoleState>,
+    pub(super) retracted: watch::Receiver<Vec<Retracted>>,
     pub(super) cut: Cut,
+}
+
+/// Entries that were committed, and are truncated since an operator forced another node on without them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Retracted {
+    pub(super) first: Sequence,
+    pub(super) last: Sequence,
 }
 
 /// How far a log was truncated since it was asked last: the lowest of what was left, where it happened more than once.
@@ -97,6 +105,7 @@ pub(super) struct SpaceWatches(BTreeMap<SpaceId, Ends>);
 struct Ends {
     reach: watch::Sender<Reach>,
     role: watch::Sender<RoleState>,
+    retracted: watch::Sender<Vec<Retracted>>,
     cut: Cut,
 }
 
@@ -108,8 +117,10 @@ impl SpaceWatches {
             let (reach_sender, reach) = watch::channel(reach);
             let (role_sender, role) = watch::channel(role);
             let cut = Cut::new();
-            senders.insert(space, Ends { reach: reach_sender, role: role_sender, cut: cut.clone() });
-            views.insert(space, SpaceView { reach, role, cut });
+            let (retracted_sender, retracted) = watch::channel(Vec::new());
+            let ends = Ends { reach: reach_sender, role: role_sender, retracted: retracted_sender, cut: cut.clone() };
+            senders.insert(space, ends);
+            views.insert(space, SpaceView { reach, role, retracted, cut });
         }
         (Self(senders), Arc::new(views))
     }
@@ -136,6 +147,12 @@ impl SpaceWatches {
             // First how far, then the word: whoever wakes by it finds it.
             cut.note(*last);
             reach.send_modify(|reach| reach.durable = *last);
+        } else if let Notice::CommittedTruncated { space, first, last, .. } = notice
+            && let Some(Ends { reach, retracted, .. }) = of(space)
+        {
+            // Who reads hears of it before anything new is committed in its place.
+            retracted.send_modify(|list| list.push(Retracted { first: *first, last: *last }));
+            reach.send_modify(|reach| reach.commit = first.previous());
         } else if let Notice::RoleChanged { space, role, epoch } = notice
             && let Some(Ends { role: state, .. }) = of(space)
         {

@@ -211,6 +211,12 @@ impl Epoch {
     pub fn next_for(self, owner: NodeId) -> Option<Self> {
         Some(Self::new(self.generation(), self.term().checked_add(1)?, owner))
     }
+
+    /// The ballot of `owner` that begins the generation above this one's; `None` once generations or terms are used up.
+    #[must_use]
+    pub fn next_generation(self, owner: NodeId) -> Option<Self> {
+        Some(Self::new(self.generation().checked_add(1)?, self.term().checked_add(1)?, owner))
+    }
 }
 
 impl fmt::Display for Epoch {

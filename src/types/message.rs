@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use batch::{ReplicationAck, ReplicationBatch, ReplicationBatchHeader};
 pub use election::{
-    Detach, Probe, ProbeEcho, SpaceEpoch, Verdict, VoteAnswer, VoteAsk, VoteReply, VoteRequest, VoteRound,
+    Detach, Probe, ProbeEcho, ProbedSpace, SpaceEpoch, Verdict, VoteAnswer, VoteAsk, VoteReply, VoteRequest, VoteRound,
 };
 
 use super::{ClusterId, Entry, Epoch, EpochHistory, Incarnation, NodeId, Position, Sequence, SpaceId, SpaceName, Time};
@@ -120,6 +120,11 @@ pub enum RefusalReason {
     },
     /// The sender is no voter of the space by the replica's configuration.
     NotVoter,
+    /// The same generation was begun by another forced start in the replica's log: an operator has to choose.
+    Lineage {
+        /// The epoch of the replica's.
+        ours: Epoch,
+    },
 }
 
 /// A batch that was not accepted, and where the replica stands, so that the common point follows at once.
@@ -334,6 +339,7 @@ impl fmt::Display for Message {
                 match &refusal.reason {
                     RefusalReason::Stale { promised } => write!(formatter, "stale, promised {promised}")?,
                     RefusalReason::NotVoter => write!(formatter, "no voter")?,
+                    RefusalReason::Lineage { ours } => write!(formatter, "of another lineage than {ours}")?,
                     RefusalReason::Gap => write!(formatter, "gap")?,
                     RefusalReason::Diverged { at } => write!(formatter, "diverged at {at}")?,
                     RefusalReason::Stopped { reason } => write!(formatter, "stopped: {reason}")?,

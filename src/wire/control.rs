@@ -34,16 +34,20 @@ pub const HISTORY_STARTS_MAX: usize = (CONTROL_BYTES_MAX - REFUSAL_BASE) / START
 pub const VOTE_ASKS_MAX: usize = (CONTROL_BYTES_MAX - LIST_BASE) / ASK_SIZE;
 /// How many spaces an answer to it names at most.
 pub const VOTE_REPLIES_MAX: usize = (CONTROL_BYTES_MAX - LIST_BASE) / REPLY_SIZE;
-/// How many spaces a probe, its echo or a detach names at most.
+/// How many spaces a probe names at most.
+pub const PROBED_SPACES_MAX: usize = (CONTROL_BYTES_MAX - HEARTBEAT_BASE) / PROBED_SPACE_SIZE;
+/// How many spaces the echo of a probe or a detach names at most.
 pub const SPACE_EPOCHS_MAX: usize = (CONTROL_BYTES_MAX - HEARTBEAT_BASE) / SPACE_EPOCH_SIZE;
 
 const CHECKSUM_SIZE: usize = 4;
 /// The count of a list, the checksum.
 const LIST_BASE: usize = 8 + CHECKSUM_SIZE;
-/// Space, epoch, round, end (epoch, sequence), time of sending.
-const ASK_SIZE: usize = 16 + 8 + 4 + 8 + 8 + 8;
+/// Space, epoch, round, end (epoch, sequence), lineage, time of sending.
+const ASK_SIZE: usize = 16 + 8 + 4 + 8 + 8 + 8 + 8;
 /// Space, epoch, round, verdict, promise, time of sending.
 const REPLY_SIZE: usize = 16 + 8 + 4 + 4 + 8 + 8;
+/// Space, epoch, lineage.
+const PROBED_SPACE_SIZE: usize = 16 + 8 + 8;
 /// Space, epoch.
 const SPACE_EPOCH_SIZE: usize = 16 + 8;
 /// The time of sending, the count of commits, the checksum.
@@ -140,6 +144,7 @@ pub(super) fn cut_refusal(refusal: &Refusal) -> Cow<'_, Refusal> {
         RefusalReason::Stopped { .. }
         | RefusalReason::Stale { .. }
         | RefusalReason::NotVoter
+        | RefusalReason::Lineage { .. }
         | RefusalReason::Gap
         | RefusalReason::Diverged { .. } => Cow::Borrowed(refusal),
     }

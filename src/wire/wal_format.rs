@@ -9,16 +9,17 @@
 //! | 3 | 1 | reserved, 0 |
 //! | 4 | 16 | space |
 //! | 20 | 8 | epoch |
-//! | 28 | 8 | sequence of the first entry: that of the entry before, and one |
-//! | 36 | 8 | epoch of the entry before |
-//! | 44 | 8 | sequence of the entry before |
-//! | 52 | 4 | chain of the entry before |
-//! | 56 | 8 | commit |
-//! | 64 | 8 | the sender's clock when it sent |
-//! | 72 | 4 | count of the entries |
-//! | 76 | 4 | size of the entries in bytes |
-//! | 80 | 4 | CRC32C of bytes 0..80 and of the entries |
-//! | 84 | | the entries: 64 bytes of header and the payload, each |
+//! | 28 | 8 | lineage: the epoch of the last forced start in the sender's log, 0 where there was none |
+//! | 36 | 8 | sequence of the first entry: that of the entry before, and one |
+//! | 44 | 8 | epoch of the entry before |
+//! | 52 | 8 | sequence of the entry before |
+//! | 60 | 4 | chain of the entry before |
+//! | 64 | 8 | commit |
+//! | 72 | 8 | the sender's clock when it sent |
+//! | 80 | 4 | count of the entries |
+//! | 84 | 4 | size of the entries in bytes |
+//! | 88 | 4 | CRC32C of bytes 0..88 and of the entries |
+//! | 92 | | the entries: 64 bytes of header and the payload, each |
 //!
 //! The checksum stands at the same place in every version of the format.
 
@@ -33,14 +34,14 @@ use super::frame::{FrameHeader, Kind};
 use super::{FRAME_HEADER_SIZE, WireError, WriteBuffer};
 
 /// The bytes of a batch's header.
-pub const BATCH_HEADER_SIZE: usize = 84;
+pub const BATCH_HEADER_SIZE: usize = 92;
 /// The version of the format that this build writes and reads.
 pub const FORMAT_VERSION: u16 = 1;
 /// Entries are not compressed; no other number is defined.
 pub const COMPRESSION_NONE: u8 = 0;
 
 /// Where the checksum stands: behind all that it covers of the header.
-const CHECKSUM_OFFSET: usize = 80;
+const CHECKSUM_OFFSET: usize = 88;
 
 /// The bytes of a batch's body.
 pub(super) fn body_size(batch: &ReplicationBatch) -> u64 {
@@ -80,6 +81,7 @@ fn put_header(header: &ReplicationBatchHeader, count: usize, size: u64, mut plac
     place.put_u8(0);
     place.put_slice(&header.space.0);
     place.put_u64_le(header.epoch.0);
+    place.put_u64_le(header.lineage.0);
     place.put_u64_le(header.previous.sequence.0.wrapping_add(1));
     place.put_u64_le(header.previous.epoch.0);
     place.put_u64_le(header.previous.sequence.0);
@@ -135,7 +137,8 @@ impl HeaderParts {
         let (version, compression, reserved) = (bytes.get_u16_le(), bytes.get_u8(), bytes.get_u8());
         let mut space = [0; 16];
         bytes.copy_to_slice(&mut space);
-        let (epoch, first) = (Epoch(bytes.get_u64_le()), Sequence(bytes.get_u64_le()));
+        let (epoch, lineage) = (Epoch(bytes.get_u64_le()), Epoch(bytes.get_u64_le()));
+        let first = Sequence(bytes.get_u64_le());
         let previous = Position {
             epoch: Epoch(bytes.get_u64_le()),
             sequence: Sequence(bytes.get_u64_le()),
@@ -147,7 +150,7 @@ impl HeaderParts {
             compression,
             reserved,
             first,
-            header: ReplicationBatchHeader { space: SpaceId(space), epoch, previous, commit, sent },
+            header: ReplicationBatchHeader { space: SpaceId(space), epoch, lineage, previous, commit, sent },
             count: bytes.get_u32_le(),
             size: bytes.get_u32_le(),
             checksum: bytes.get_u32_le(),

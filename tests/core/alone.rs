@@ -2,7 +2,7 @@
 
 use ::core::time::Duration;
 
-use engraft::core::{Ack, AppendError, Command, Event, Isolation, Notice, Outcome, Role};
+use engraft::core::{Ack, AppendError, Command, Event, Isolation, Notice, Outcome, PromoteBy, PromotionError, Role};
 use engraft::types::entry::StartBody;
 use engraft::types::message::{Message, ReplicationBatch, ReplicationBatchHeader, VoteRound};
 use engraft::types::{Control, Entry, Epoch, NodeId, RequestId, Sequence, WalEntryType};
@@ -127,9 +127,9 @@ fn learner_neither_stands_nor_is_promoted() {
     rig.run(20_000 * MS);
     assert_eq!(rig.elections(N2), elections);
     let request = RequestId(900);
-    rig.event(N2, Event::Command(Command::Promote { space: space(), request }));
+    rig.event(N2, Event::Command(Command::Promote { space: space(), request, by: PromoteBy::Election }));
     let epoch = Epoch::new(0, 2, N1);
-    assert_eq!(rig.reply(N2, request), Some(&Outcome::Failed(AppendError::NotVoter { epoch })));
+    assert_eq!(rig.reply(N2, request), Some(&Outcome::Failed(PromotionError::NotVoter { epoch }.into())));
     rig.run(5_000 * MS);
     assert_eq!(rig.status(N2).role, Role::Replica);
 }
@@ -218,7 +218,14 @@ fn start_that_cannot_be_read_closes_the_link() {
     let epoch = Epoch::new(0, 2, N1);
     let (entry_type, control) = (WalEntryType::Checkpoint, Control::epoch_start());
     let entry = Entry::following(&end, epoch, entry_type, control, 0, vec![1; 13].into());
-    let header = ReplicationBatchHeader { space: space(), epoch, previous: end, commit: Sequence::ZERO, sent: rig.now };
+    let header = ReplicationBatchHeader {
+        space: space(),
+        epoch,
+        lineage: Epoch::ZERO,
+        previous: end,
+        commit: Sequence::ZERO,
+        sent: rig.now,
+    };
     rig.inject(N2, N1, &Message::Batch(ReplicationBatch { header, entries: vec![entry] }));
     rig.settle();
     assert!(rig.notices(N2).iter().any(|line| line.contains("a start of e2n1 that can be read")));

@@ -2,7 +2,7 @@
 
 use ::core::time::Duration;
 
-use engraft::core::{Ack, Event, Notice, Outcome, Role, StorageError, StorageErrorKind, StorageOperation};
+use engraft::core::{Ack, Event, Notice, Outcome, PromoteBy, Role, StorageError, StorageErrorKind, StorageOperation};
 use engraft::types::message::{Message, Verdict, VoteAsk, VoteRequest, VoteRound};
 use engraft::types::{Epoch, NodeId, Sequence, Time};
 
@@ -51,7 +51,15 @@ impl Rig {
     }
 
     pub(super) fn ask(&self, epoch: Epoch, round: VoteRound, end_epoch: Epoch, end: u64) -> VoteAsk {
-        VoteAsk { space: space(), epoch, round, end_epoch, end_sequence: Sequence(end), sent: self.now }
+        VoteAsk {
+            space: space(),
+            epoch,
+            round,
+            end_epoch,
+            end_sequence: Sequence(end),
+            lineage: Epoch::ZERO,
+            sent: self.now,
+        }
     }
 }
 
@@ -236,8 +244,9 @@ fn request_of_no_voter_of_another_generation_or_of_no_space_here_is_refused() {
     let far = Epoch::new(0, 9, N3);
     let stranger = rig.ask(Epoch::new(0, 9, N4), VoteRound::Vote, far, 99);
     assert!(rig.verdict(N2, N4, stranger).expect("an answer").contains("no voter"));
-    let lineage = rig.ask(Epoch::new(1, 1, N3), VoteRound::Vote, far, 99);
-    assert!(rig.verdict(N2, N3, lineage).expect("an answer").contains("another generation"));
+    let mut lineage = rig.ask(Epoch::new(1, 1, N3), VoteRound::Vote, far, 99);
+    lineage.lineage = Epoch::new(1, 1, N3);
+    assert!(rig.verdict(N2, N3, lineage).expect("an answer").contains("another lineage"));
     let mut nowhere = rig.ask(Epoch::new(0, 9, N3), VoteRound::Vote, far, 99);
     nowhere.space = engraft::types::SpaceId([7; 16]);
     assert!(rig.verdict(N2, N3, nowhere).expect("an answer").contains("unknown space"));
@@ -315,7 +324,7 @@ fn manual_promotion_waits_for_an_operator() {
     let promote = |rig: &mut Rig, node| {
         rig.requests += 1;
         let request = engraft::types::RequestId(rig.requests);
-        let command = engraft::core::Command::Promote { space: space(), request };
+        let command = engraft::core::Command::Promote { space: space(), request, by: PromoteBy::Election };
         rig.event(node, engraft::core::Event::Command(command));
         rig.run(100 * MS);
         rig.reply(node, request).cloned()
@@ -323,7 +332,7 @@ fn manual_promotion_waits_for_an_operator() {
     assert_eq!(promote(&mut rig, N2), Some(Outcome::Standing { epoch: Epoch::new(0, 2, N2) }));
     assert_eq!(rig.primary(), Some(N2));
     let refused = promote(&mut rig, N3);
-    assert_eq!(refused, Some(Outcome::Failed(engraft::core::AppendError::PrimaryAlive { primary: N2 })));
+    assert_eq!(refused, Some(Outcome::Failed(engraft::core::PromotionError::PrimaryAlive { primary: N2 }.into())));
 }
 
 #[test]

@@ -11,8 +11,14 @@ use super::rig::{N1, N2, N3, Rig, space};
 
 /// A batch as n1 would send it, in this epoch, of one entry or none.
 pub(super) fn batch(epoch: Epoch, previous: Position, entry: Option<Entry>) -> Message {
-    let header =
-        ReplicationBatchHeader { space: space(), epoch, previous, commit: Sequence::ZERO, sent: Time(1_000_000) };
+    let header = ReplicationBatchHeader {
+        space: space(),
+        epoch,
+        lineage: Epoch::ZERO,
+        previous,
+        commit: Sequence::ZERO,
+        sent: Time(1_000_000),
+    };
     Message::Batch(ReplicationBatch { header, entries: entry.into_iter().collect() })
 }
 

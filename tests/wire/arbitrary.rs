@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use engraft::types::message::{
-    CloseReason, Detach, Echo, Heartbeat, Hello, Message, Probe, ProbeEcho, Refusal, RefusalReason, ReplicationAck,
-    ReplicationBatch, ReplicationBatchHeader, SpaceCommit, SpaceEpoch, SpaceHello, VoteAnswer, VoteAsk, VoteReply,
-    VoteRequest, VoteRound, Welcome,
+    CloseReason, Detach, Echo, Heartbeat, Hello, Message, Probe, ProbeEcho, ProbedSpace, Refusal, RefusalReason,
+    ReplicationAck, ReplicationBatch, ReplicationBatchHeader, SpaceCommit, SpaceEpoch, SpaceHello, VoteAnswer, VoteAsk,
+    VoteReply, VoteRequest, VoteRound, Welcome,
 };
 use engraft::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, EpochStart, Incarnation, NodeId, Position, Sequence, SpaceId,
@@ -59,7 +59,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         (any::<u64>(), commits()).prop_map(|(sent, commits)| Message::Echo(Echo { sent: Time(sent), commits })),
         vec(ask(), 0..20).prop_map(|asks| Message::VoteRequest(VoteRequest { asks })),
         vec(reply(), 0..20).prop_map(|replies| Message::VoteAnswer(VoteAnswer { replies })),
-        (any::<u64>(), space_epochs()).prop_map(|(sent, spaces)| Message::Probe(Probe { sent: Time(sent), spaces })),
+        (any::<u64>(), probed_spaces()).prop_map(|(sent, spaces)| Message::Probe(Probe { sent: Time(sent), spaces })),
         (any::<u64>(), space_epochs())
             .prop_map(|(sent, promised)| Message::ProbeEcho(ProbeEcho { sent: Time(sent), promised })),
         space_epochs().prop_map(|spaces| Message::Detach(Detach { spaces })),
@@ -90,6 +90,7 @@ pub(super) fn batch() -> impl Strategy<Value = ReplicationBatch> {
             let header = ReplicationBatchHeader {
                 space: SpaceId(space),
                 epoch: Epoch(epoch),
+                lineage: Epoch(epoch),
                 previous,
                 commit: Sequence(commit),
                 sent: Time(sent),
@@ -124,13 +125,16 @@ fn round() -> impl Strategy<Value = VoteRound> {
 }
 
 fn ask() -> impl Strategy<Value = VoteAsk> {
-    (any::<([u8; 16], [u64; 4])>(), round()).prop_map(|((space, [epoch, end_epoch, end, sent]), round)| VoteAsk {
-        space: SpaceId(space),
-        epoch: Epoch(epoch),
-        round,
-        end_epoch: Epoch(end_epoch),
-        end_sequence: Sequence(end),
-        sent: Time(sent),
+    (any::<([u8; 16], [u64; 5])>(), round()).prop_map(|((space, [epoch, end_epoch, end, lineage, sent]), round)| {
+        VoteAsk {
+            space: SpaceId(space),
+            epoch: Epoch(epoch),
+            round,
+            end_epoch: Epoch(end_epoch),
+            end_sequence: Sequence(end),
+            lineage: Epoch(lineage),
+            sent: Time(sent),
+        }
     })
 }
 
@@ -151,6 +155,13 @@ fn reply() -> impl Strategy<Value = VoteReply> {
 fn space_epochs() -> impl Strategy<Value = Vec<SpaceEpoch>> {
     let one = any::<([u8; 16], u64)>();
     vec(one.prop_map(|(space, epoch)| SpaceEpoch { space: SpaceId(space), epoch: Epoch(epoch) }), 0..20)
+}
+
+fn probed_spaces() -> impl Strategy<Value = Vec<ProbedSpace>> {
+    let one = any::<([u8; 16], u64, u64)>();
+    let probed =
+        |(space, epoch, lineage)| ProbedSpace { space: SpaceId(space), epoch: Epoch(epoch), lineage: Epoch(lineage) };
+    vec(one.prop_map(probed), 0..20)
 }
 
 fn close_reason() -> impl Strategy<Value = CloseReason> {

@@ -2,9 +2,9 @@
 
 use bytes::{Buf, Bytes};
 use engraft::types::message::{
-    CloseReason, Detach, Echo, Heartbeat, Hello, Message, Probe, ProbeEcho, Refusal, RefusalReason, ReplicationAck,
-    ReplicationBatch, ReplicationBatchHeader, SpaceCommit, SpaceEpoch, SpaceHello, Verdict, VoteAnswer, VoteAsk,
-    VoteReply, VoteRequest, VoteRound, Welcome,
+    CloseReason, Detach, Echo, Heartbeat, Hello, Message, Probe, ProbeEcho, ProbedSpace, Refusal, RefusalReason,
+    ReplicationAck, ReplicationBatch, ReplicationBatchHeader, SpaceCommit, SpaceEpoch, SpaceHello, Verdict, VoteAnswer,
+    VoteAsk, VoteReply, VoteRequest, VoteRound, Welcome,
 };
 use engraft::types::{
     ClusterId, Control, Entry, Epoch, EpochHistory, EpochStart, Incarnation, NodeId, Position, Sequence, SpaceId,
@@ -13,6 +13,8 @@ use engraft::types::{
 use engraft::wire::{FRAME_HEADER_SIZE, FrameDecoder, WireError, WireLimits, WriteBuffer, encode};
 
 pub(super) const EPOCH: Epoch = Epoch::new(0, 3, NodeId(1));
+/// A number that is seen in the bytes; whether it can be a lineage of that epoch is not for the format to say.
+pub(super) const LINEAGE: Epoch = Epoch::new(1, 2, NodeId(3));
 pub(super) const LIMITS_BATCH_BYTES: u64 = 1 << 20;
 
 /// The limits of a node with the default numbers.
@@ -49,8 +51,14 @@ pub(super) fn batch(payloads: &[Bytes]) -> ReplicationBatch {
         last = entry.position();
         entries.push(entry);
     }
-    let header =
-        ReplicationBatchHeader { space: space(), epoch: EPOCH, previous, commit: Sequence(39), sent: Time(1_500_000) };
+    let header = ReplicationBatchHeader {
+        space: space(),
+        epoch: EPOCH,
+        lineage: LINEAGE,
+        previous,
+        commit: Sequence(39),
+        sent: Time(1_500_000),
+    };
     ReplicationBatch { header, entries }
 }
 
@@ -82,6 +90,7 @@ pub(super) fn refusal_reasons() -> Vec<RefusalReason> {
         RefusalReason::Diverged { at: Sequence(38) },
         RefusalReason::Stopped { reason: "disk full".into() },
         RefusalReason::NotVoter,
+        RefusalReason::Lineage { ours: Epoch::new(1, 2, NodeId(3)) },
     ]
 }
 
@@ -113,6 +122,7 @@ pub(super) fn asks(count: usize) -> Vec<VoteAsk> {
         round,
         end_epoch: Epoch::new(0, 2, NodeId(2)),
         end_sequence: Sequence(40),
+        lineage: LINEAGE,
         sent: Time(1_500_000),
     };
     rounds.take(count).map(ask).collect()
@@ -142,6 +152,11 @@ pub(super) fn reply(verdict: Verdict) -> VoteReply {
 
 pub(super) fn space_epochs(count: u64) -> Vec<SpaceEpoch> {
     (0..count).map(|n| SpaceEpoch { space: space(), epoch: Epoch(EPOCH.0 + n) }).collect()
+}
+
+/// As many spaces in which a primary asks whether it is followed.
+pub(super) fn probed_spaces(count: u64) -> Vec<ProbedSpace> {
+    (0..count).map(|n| ProbedSpace { space: space(), epoch: Epoch(EPOCH.0 + n), lineage: LINEAGE }).collect()
 }
 
 /// Messages of every kind, and of every variant inside them, with names.
@@ -195,7 +210,7 @@ pub(super) fn messages() -> Vec<(String, Message)> {
             "vote_answer".to_owned(),
             Message::VoteAnswer(VoteAnswer { replies: verdicts().into_iter().map(reply).collect() }),
         ),
-        ("probe".to_owned(), Message::Probe(Probe { sent: Time(2_500_000), spaces: space_epochs(2) })),
+        ("probe".to_owned(), Message::Probe(Probe { sent: Time(2_500_000), spaces: probed_spaces(2) })),
         ("probe_echo".to_owned(), Message::ProbeEcho(ProbeEcho { sent: Time(2_500_000), promised: space_epochs(1) })),
         ("detach".to_owned(), Message::Detach(Detach { spaces: space_epochs(2) })),
     ];
@@ -254,8 +269,8 @@ pub(super) fn sealed(body: &[u8]) -> Vec<u8> {
 pub(super) fn changed_batch(batch: &ReplicationBatch, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut body = frame(&Message::Batch(batch.clone())).split_off(FRAME_HEADER_SIZE);
     change(&mut body);
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&body[..80]), &body[84..]);
-    body[80..84].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&body[..88]), &body[92..]);
+    body[88..92].copy_from_slice(&crc.to_le_bytes());
     body
 }
 

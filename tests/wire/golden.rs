@@ -130,7 +130,7 @@ fn kinds_are_numbered_as_the_protocol_numbers_them() {
 /// The table of the format, written out a second time: not with the encoder's own hands.
 #[test]
 fn a_batch_is_laid_out_as_its_table_says() {
-    assert_eq!((FRAME_HEADER_SIZE, BATCH_HEADER_SIZE), (12, 84));
+    assert_eq!((FRAME_HEADER_SIZE, BATCH_HEADER_SIZE), (12, 92));
     let ReplicationBatch { header, entries } = batch(&[Bytes::from_static(b"payload")]);
     let mut entry = Vec::new();
     entry.extend_from_slice(&0xDEAD_BEEF_u32.to_le_bytes());
@@ -148,6 +148,7 @@ fn a_batch_is_laid_out_as_its_table_says() {
     let mut body = vec![1, 0, 0, 0];
     body.extend_from_slice(&space().0);
     body.extend_from_slice(&0x0000_0000_0003_0001_u64.to_le_bytes());
+    body.extend_from_slice(&0x0001_0000_0002_0003_u64.to_le_bytes());
     body.extend_from_slice(&41_u64.to_le_bytes());
     body.extend_from_slice(&0x0000_0000_0002_0002_u64.to_le_bytes());
     body.extend_from_slice(&40_u64.to_le_bytes());

@@ -12,10 +12,10 @@ use super::build::{batch, changed_batch, decode, frame, frame_of, refused};
 
 const KIND_BATCH: u8 = 5;
 /// Where fields stand in the header.
-const FIRST: usize = 28;
-const PREVIOUS_SEQUENCE: usize = 44;
-const COUNT: usize = 72;
-const SIZE: usize = 76;
+const FIRST: usize = 36;
+const PREVIOUS_SEQUENCE: usize = 52;
+const COUNT: usize = 80;
+const SIZE: usize = 84;
 /// Where the second entry of [`two`] begins.
 const SECOND: usize = BATCH_HEADER_SIZE + 64 + 5;
 
@@ -43,7 +43,7 @@ fn a_body_shorter_than_the_header_is_refused() {
     let bytes = frame(&Message::Batch(two()));
     for size in 0..BATCH_HEADER_SIZE {
         let body = &bytes[FRAME_HEADER_SIZE..FRAME_HEADER_SIZE + size];
-        let error = WireError::TooShort { message: "Batch", expected: 84, found: size as u64 };
+        let error = WireError::TooShort { message: "Batch", expected: 92, found: size as u64 };
         assert_eq!(refused(&frame_of(KIND_BATCH, body)), error);
     }
 }
@@ -104,9 +104,9 @@ fn one_entry_more_than_there_are_is_refused() {
 
 #[test]
 fn entries_behind_the_counted_ones_are_refused() {
-    for (count, expected) in [(0_u32, 84), (1, 84 + 69)] {
+    for (count, expected) in [(0_u32, 92), (1, 92 + 69)] {
         let error = after(&two(), |body| put(body, COUNT, &count.to_le_bytes()));
-        assert_eq!(error, WireError::TrailingBytes { message: "Batch", expected, found: 84 + 139 });
+        assert_eq!(error, WireError::TrailingBytes { message: "Batch", expected, found: 92 + 139 });
     }
 }
 
@@ -116,7 +116,7 @@ fn bytes_behind_the_last_entry_are_refused() {
         body.push(0);
         put(body, SIZE, &140_u32.to_le_bytes());
     });
-    assert_eq!(error, WireError::TrailingBytes { message: "Batch", expected: 84 + 139, found: 84 + 140 });
+    assert_eq!(error, WireError::TrailingBytes { message: "Batch", expected: 92 + 139, found: 92 + 140 });
 }
 
 #[test]

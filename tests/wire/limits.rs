@@ -7,10 +7,11 @@ use engraft::types::message::{
 use engraft::types::{Epoch, EpochHistory, EpochStart, Sequence, Time};
 use engraft::wire::{
     BATCH_HEADER_SIZE, CONTROL_BYTES_MAX, FRAME_HEADER_SIZE, FrameDecoder, HEARTBEAT_COMMITS_MAX, HISTORY_STARTS_MAX,
-    SPACE_EPOCHS_MAX, TEXT_BYTES_MAX, VOTE_ASKS_MAX, VOTE_REPLIES_MAX, WireError, WireLimits, WriteBuffer, encode,
+    PROBED_SPACES_MAX, SPACE_EPOCHS_MAX, TEXT_BYTES_MAX, VOTE_ASKS_MAX, VOTE_REPLIES_MAX, WireError, WireLimits,
+    WriteBuffer, encode,
 };
 
-use super::build::{asks, batch, commits, decode, frame, refusal, reply, space_epochs};
+use super::build::{asks, batch, commits, decode, frame, probed_spaces, refusal, reply, space_epochs};
 
 fn heartbeat(count: usize) -> Message {
     Message::Heartbeat(Heartbeat { sent: Time(1), commits: commits(count) })
@@ -43,12 +44,13 @@ fn the_largest_echo_fits() {
 
 #[test]
 fn the_largest_frames_of_elections_fit() {
-    check_largest(Message::VoteRequest(VoteRequest { asks: asks(VOTE_ASKS_MAX) }), 52);
+    check_largest(Message::VoteRequest(VoteRequest { asks: asks(VOTE_ASKS_MAX) }), 60);
     let replies = vec![reply(Verdict::Granted); VOTE_REPLIES_MAX];
     check_largest(Message::VoteAnswer(VoteAnswer { replies }), 48);
-    let spaces = space_epochs(SPACE_EPOCHS_MAX as u64);
-    check_largest(Message::Probe(Probe { sent: Time(1), spaces: spaces.clone() }), 24);
-    check_largest(Message::ProbeEcho(ProbeEcho { sent: Time(1), promised: spaces }), 24);
+    let spaces = probed_spaces(PROBED_SPACES_MAX as u64);
+    check_largest(Message::Probe(Probe { sent: Time(1), spaces }), 32);
+    let promised = space_epochs(SPACE_EPOCHS_MAX as u64);
+    check_largest(Message::ProbeEcho(ProbeEcho { sent: Time(1), promised }), 24);
 }
 
 #[test]

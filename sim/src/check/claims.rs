@@ -252,10 +252,9 @@ impl Checks {
         let before = view.claimed;
         view.claimed = before.max(commit);
         self.require(commit > before, Invariant::S7, node, space, || format!("names commit {commit} after {before}"));
-        if commit > self.spaces[space].universe.committed() {
-            self.commit_advances(node, space, epoch, commit);
-        } else {
-            self.commit_agrees(node, space, commit);
+        match self.spaces[space].lineage_with(node, commit) {
+            Some(lineage) => self.commit_agrees(node, space, lineage, commit),
+            None => self.commit_advances(node, space, epoch, commit),
         }
     }
 
@@ -274,7 +273,8 @@ impl Checks {
             });
         }
         let at = &self.spaces[space];
-        let agrees = at.universe.committed_end().is_none_or(|(sequence, epoch, chain)| {
+        let lineage = at.lineage(node);
+        let agrees = at.universe.committed_end(lineage).is_none_or(|(sequence, epoch, chain)| {
             at.logs[node].record(sequence).is_some_and(|own| own.epoch == epoch && own.chain == chain)
         });
         self.require(agrees, Invariant::S7, node, space, || {
@@ -282,16 +282,16 @@ impl Checks {
         });
         let by = record.epoch;
         let at = &mut self.spaces[space];
-        for sequence in at.universe.committed().0 + 1..=commit.0 {
+        for sequence in at.universe.committed(lineage).0 + 1..=commit.0 {
             let Some(record) = at.logs[node].record(Sequence(sequence)) else { break };
-            at.universe.commit(record.epoch, record.chain, by);
+            at.universe.commit(lineage, record.epoch, record.chain, by);
         }
     }
 
-    fn commit_agrees(&mut self, node: NodeIndex, space: SpaceIndex, commit: Sequence) {
+    fn commit_agrees(&mut self, node: NodeIndex, space: SpaceIndex, lineage: Epoch, commit: Sequence) {
         let at = &self.spaces[space];
         let own = at.logs[node].record(commit).map(|own| (own.epoch, own.chain));
-        let agrees = own.is_none() || own == at.universe.committed_at(commit);
+        let agrees = own.is_none() || own == at.universe.committed_at(lineage, commit);
         self.require(agrees, Invariant::S7, node, space, || format!("has another {commit} than the committed one"));
     }
 
@@ -313,9 +313,13 @@ impl Checks {
         let before = at.views[node].earlier.contains(&epoch);
         // Who is elected may have entries on the way to its disk: they are there before its epoch opens.
         let writes = role == Role::Opening;
-        let complete = at.universe.committed_before(epoch).is_none_or(|(sequence, epoch, chain)| {
-            at.logs[node].record(sequence).map_or(writes, |own| own.epoch == epoch && own.chain == chain)
-        });
+        let lineage = at.lineage(node);
+        // Who is forced on need not have what the lineage before committed.
+        let forced = role == Role::Opening && epoch.generation() > lineage.generation();
+        let complete = forced
+            || at.universe.committed_before(lineage, epoch).is_none_or(|(sequence, epoch, chain)| {
+                at.logs[node].record(sequence).map_or(writes, |own| own.epoch == epoch && own.chain == chain)
+            });
         let lying = at.logs[node].damage.anything;
         self.require(node_index(epoch.owner()) == node, Invariant::S1, node, space, || {
             format!("is primary of {epoch}")
@@ -323,6 +327,20 @@ impl Checks {
         self.require(!before, Invariant::S1, node, space, || format!("is primary of {epoch} again"));
         self.require(complete || lying, Invariant::S6, node, space, || {
             format!("is primary of {epoch} without every committed entry")
+        });
+    }
+
+    /// A node says that what was committed is truncated: only a forced start takes that back, and nothing in silence.
+    pub(crate) fn retracted(&mut self, node: NodeIndex, id: SpaceId, (first, last): (Sequence, Sequence), by: Epoch) {
+        let Some(space) = self.space(id) else { return };
+        let view = &mut self.spaces[space].views[node];
+        let (claimed, saved) = (view.claimed, view.saved);
+        view.claimed = first.previous();
+        self.require(claimed == last, Invariant::S13, node, space, || {
+            format!("says that {first}..{last} is committed no more, and named {claimed}")
+        });
+        self.require(saved >= by, Invariant::S8, node, space, || {
+            format!("takes {first}..{last} back for {by}, and has saved the promise of {saved} only")
         });
     }
 

@@ -53,6 +53,7 @@ invariants! {
     S24 "state and applied sequence move together",
     S26 "stale completions change nothing",
     S28 "at most one entry per operation in any log",
+    S29 "a generation has one lineage, or both sides refuse each other",
     L1 "a healed quorum has a primary within seconds",
     L2 "a healed quorum makes progress within seconds",
     L3 "every replica that the primary reaches converges",
@@ -72,9 +73,16 @@ impl Invariant {
     /// Whether it is about what several nodes agree on: the disks of those that can be primary decide it.
     pub(crate) const fn needs_sound_disks(self) -> bool {
         match self {
-            Self::S3 | Self::S4 | Self::S6 | Self::S7 | Self::S8 | Self::S10 | Self::S15 | Self::S17 | Self::S28 => {
-                true
-            }
+            Self::S3
+            | Self::S4
+            | Self::S6
+            | Self::S7
+            | Self::S8
+            | Self::S10
+            | Self::S15
+            | Self::S17
+            | Self::S28
+            | Self::S29 => true,
             Self::S1
             | Self::S2
             | Self::S5

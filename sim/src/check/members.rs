@@ -61,8 +61,38 @@ impl SpaceChecks {
         named.filter(|named| named.len() > 0).unwrap_or_else(|| NodeSet::of(self.voters.iter().copied()))
     }
 
-    fn lineage_of(&self, epoch: Epoch) -> Epoch {
+    /// Who votes by a node's log.
+    pub(super) fn voters_in_force(&self, node: NodeIndex) -> NodeSet {
+        let log = &self.logs[node];
+        self.voters_in(log.record(log.end()).map_or(Epoch::ZERO, |record| record.epoch))
+    }
+
+    pub(super) fn lineage_of(&self, epoch: Epoch) -> Epoch {
         self.universe.start(epoch).map_or(Epoch::ZERO, |(_, start)| start.lineage)
+    }
+
+    /// The lineage that a node's log is of.
+    pub(crate) fn lineage(&self, node: NodeIndex) -> Epoch {
+        let log = &self.logs[node];
+        log.record(log.end()).map_or(Epoch::ZERO, |record| self.lineage_of(record.epoch))
+    }
+
+    /// The lineage in which this much is committed: that of the node's log, or that of its promise, whose entries may be on
+    /// their way to its disk.
+    pub(super) fn lineage_with(&self, node: NodeIndex, commit: Sequence) -> Option<Epoch> {
+        let (ours, promised) = (self.lineage(node), self.views[node].saved.generation());
+        let of_promise = self.universe.lineages().filter(|lineage| lineage.generation() == promised);
+        core::iter::once(ours).chain(of_promise).find(|lineage| commit <= self.universe.committed(*lineage))
+    }
+
+    /// How far is committed in the lineage in which that much is; in that of the node's log where it is in none.
+    pub(super) fn committed_at_least(&self, node: NodeIndex, sequence: Sequence) -> Sequence {
+        self.universe.committed(self.lineage_with(node, sequence).unwrap_or_else(|| self.lineage(node)))
+    }
+
+    /// Whether an operator forced a node on.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.universe.newest_lineage() != Epoch::ZERO
     }
 }
 
@@ -73,8 +103,25 @@ impl Checks {
         let at = &mut self.spaces[space];
         let before = at.logs[node].record(sequence.previous()).map_or(Epoch::ZERO, |record| record.epoch);
         at.universe.learn_start(record.epoch, sequence, start);
+        let lineage = at.lineage_of(before);
+        let begins = sequence;
+        if start.lineage == record.epoch && record.epoch != Epoch::ZERO {
+            let log = &at.logs[node];
+            let above = start.lineage.generation() > lineage.generation();
+            at.universe.fork(start.lineage, lineage, |sequence, epoch, chain| {
+                sequence < begins && log.record(sequence).is_some_and(|own| (own.epoch, own.chain) == (epoch, chain))
+            });
+            self.require(above, Invariant::S29, node, space, || {
+                format!("{} begins a lineage behind {lineage}, which is of its generation", record.epoch)
+            });
+            return;
+        }
+        self.require(start.lineage == lineage, Invariant::S29, node, space, || {
+            format!("{} of {} follows {before} of {lineage}", record.epoch, start.lineage)
+        });
+        let at = &self.spaces[space];
         let (old, new) = (at.voters_in(before), at.voters_in(record.epoch));
-        if old == new || start.lineage != at.lineage_of(before) {
+        if old == new {
             return;
         }
         self.require(old.meets(new), Invariant::S17, node, space, || {
@@ -88,7 +135,7 @@ impl Checks {
             });
         } else {
             let opened = at.universe.start(before).map_or(Sequence::ZERO, |(first, _)| first);
-            let committed = at.universe.committed_at(opened).is_some_and(|(epoch, _)| epoch == before);
+            let committed = at.universe.committed_at(lineage, opened).is_some_and(|(epoch, _)| epoch == before);
             self.require(committed || opened == Sequence::ZERO, Invariant::S17, node, space, || {
                 format!("changes the voters with {} before {before}{opened} is committed", record.epoch)
             });

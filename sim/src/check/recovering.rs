@@ -29,9 +29,10 @@ impl Checks {
         if at.logs[node].damage.anything {
             return;
         }
-        let last = at.views[node].acked.min(at.universe.committed());
+        let lineage = at.lineage(node);
+        let last = at.views[node].acked.min(at.universe.committed(lineage));
         let own = at.logs[node].record(last).map(|own| (own.epoch, own.chain));
-        let has = last == Sequence::ZERO || own == at.universe.committed_at(last);
+        let has = last == Sequence::ZERO || own == at.universe.committed_at(lineage, last);
         self.require(has, Invariant::S19, node, space, || {
             format!("counts again without {last}, which it acknowledged and which is committed")
         });
@@ -41,17 +42,20 @@ impl Checks {
     pub(crate) fn committed_may_be_lost(&mut self, node: NodeIndex, id: SpaceId) -> bool {
         let Some(space) = self.space(id) else { return false };
         let at = &self.spaces[space];
-        let remember = at.voters.iter().filter(|voter| !at.is_recovering(**voter)).count();
-        let (voters, majority) = (at.voters.len(), at.majority());
+        let in_force = at.voters_in_force(node);
+        let counts = |voter: &&NodeIndex| in_force.contains(**voter) && !at.is_recovering(**voter);
+        let remember = at.voters.iter().filter(counts).count();
+        let (voters, majority) = (in_force.len(), in_force.majority());
         self.require(remember < majority, Invariant::S6, node, space, || {
             format!("gives up what it does not have, and {remember} of {voters} voters remember")
         });
         let at = &mut self.spaces[space];
+        let lineage = at.lineage(node);
         let mut lost = false;
-        while let Some((sequence, epoch, chain)) = at.universe.committed_end()
+        while let Some((sequence, epoch, chain)) = at.universe.committed_end(lineage)
             && at.logs[node].record(sequence).is_none_or(|own| (own.epoch, own.chain) != (epoch, chain))
         {
-            at.universe.lose_last();
+            at.universe.lose_last(lineage);
             lost = true;
         }
         at.lost_committed |= lost;

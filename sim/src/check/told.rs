@@ -1,7 +1,7 @@
 //! What clients are told, judged against the bytes on the disks and what voters have promised.
 
 use engraft::core::{Ack, Outcome, TokenState};
-use engraft::types::{Entry, Sequence, Time, Token};
+use engraft::types::{Entry, Epoch, Sequence, Time, Token};
 
 use super::{Checks, Damage, Invariant, SpaceIndex, node_id, node_index};
 use crate::history::{Operation, OperationState, Wants};
@@ -58,7 +58,9 @@ impl Checks {
         });
         // A primary that does not know that it was replaced goes on below what the next one answered: it says of nothing
         // there that a majority has it.
-        let replaced = self.spaces[space].elects && !by_majority;
+        // A forced start goes on below what was answered before, and others may go on above until they hear of it.
+        let at = &self.spaces[space];
+        let replaced = (at.elects && !by_majority) || at.is_forced();
         let floor = operation.floor;
         self.require(token.sequence > floor || replaced, Invariant::S15, node, space, || {
             format!("answers {} for an append that was asked for after {floor} was answered", token.sequence)
@@ -92,13 +94,15 @@ impl Checks {
     fn answers_in_time(&mut self, node: NodeIndex, space: SpaceIndex, level: Ack, token: Token) {
         let at = &self.spaces[space];
         // A promise binds before anybody is told of it.
-        let above = |voter: &&NodeIndex| {
+        let promised_by = |voter: &&NodeIndex| {
             let view = &at.views[**voter];
-            view.exposed.max(view.saved) > token.epoch
+            view.exposed.max(view.saved)
         };
         let voters = at.voters_in(token.epoch);
-        let counts = |voter: &&NodeIndex| voters.contains(**voter) && above(voter);
-        let (own, promised) = (above(&&node), at.voters.iter().filter(counts).count());
+        // An operator who forces a node on asks nobody whose lease holds.
+        let elected = |promise: Epoch| promise > token.epoch && promise.generation() == token.epoch.generation();
+        let counts = |voter: &&NodeIndex| voters.contains(**voter) && elected(promised_by(voter));
+        let (own, promised) = (promised_by(&&node) > token.epoch, at.voters.iter().filter(counts).count());
         let over = self.clocks_hold && level != Ack::Local && promised >= voters.majority();
         self.require(!own, Invariant::S9, node, space, || format!("answers {} and promised above it", token.sequence));
         self.require(!over, Invariant::S9, node, space, || {
@@ -112,13 +116,14 @@ impl Checks {
         let space = operation.space;
         let Wants::WaitFor { token: asked, .. } = operation.wants else { return };
         let at = &self.spaces[space];
-        let committed = at.universe.committed();
+        let lineage = at.lineage_with(node, token.sequence).unwrap_or_else(|| at.lineage(node));
+        let committed = at.universe.committed(lineage);
         let own = at.logs[node].record(token.sequence).map(|record| record.epoch);
         let (holds, words) = match state {
             TokenState::Committed => (token.sequence <= committed && own == Some(token.epoch), "committed"),
             TokenState::Lost if token.sequence <= committed => (own != Some(token.epoch), "lost"),
             TokenState::Lost => {
-                let end = at.universe.committed_end();
+                let end = at.universe.committed_end(lineage);
                 (end.is_some_and(|(_, epoch, _)| epoch > token.epoch), "lost")
             }
             TokenState::Pending => (true, "pending"),
@@ -141,7 +146,7 @@ impl Checks {
             let known = at.universe.known(position.epoch, position.sequence);
             let right = known
                 .is_some_and(|known| known.chain == position.chain && known.header_crc == entry.header.header_crc());
-            let committed = at.universe.committed();
+            let committed = at.committed_at_least(node, position.sequence);
             self.require(position.sequence == expected && right, Invariant::S15, node, space, || {
                 format!("reads {position} where {expected} was asked for")
             });
@@ -150,7 +155,8 @@ impl Checks {
             });
             expected = expected.next();
         }
-        let committed = self.spaces[space].universe.committed();
+        let at = &self.spaces[space];
+        let committed = at.committed_at_least(node, commit);
         self.require(commit <= committed, Invariant::S7, node, space, || {
             format!("reads with commit {commit}, and {committed} is committed")
         });

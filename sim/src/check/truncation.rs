@@ -18,11 +18,12 @@ impl Checks {
     pub(super) fn dropped(&mut self, node: NodeIndex, space: SpaceIndex, disk: &SimDisk, dropped: Option<Dropped>) {
         let Some(dropped) = dropped else { return };
         let at = &self.spaces[space];
+        let lineage = at.lineage_of(dropped.epoch);
         let damage = at.logs[node].damage;
         let Some(durable_last) = dropped.durable_last else {
             // A weak mode had acknowledged it all the same; only what an election decided against may go.
-            let decided =
-                at.elects && at.universe.committed_at(dropped.first).is_none_or(|(epoch, _)| epoch != dropped.epoch);
+            let decided = at.elects
+                && at.universe.committed_at(lineage, dropped.first).is_none_or(|(epoch, _)| epoch != dropped.epoch);
             self.spaces[space].logs[node].damage.forgot |= self.spaces[space].is_weak() && !decided;
             return;
         };
@@ -31,8 +32,13 @@ impl Checks {
         }
         let Dropped { first, last, epoch, .. } = dropped;
         // One that is not the committed entry of its sequence has none behind it that is.
-        if at.universe.committed_at(first).is_some_and(|(committed, _)| committed == epoch) {
-            let committed = at.universe.committed();
+        let is_committed = at.universe.committed_at(lineage, first).is_some_and(|(committed, _)| committed == epoch);
+        // A forced start takes over what is committed in the lineage before, at whoever has promised it.
+        let promised = at.views[node].saved.generation();
+        let over = at.universe.lineages_without(lineage.generation(), first, epoch);
+        let taken_over = over.iter().any(|lineage| lineage.generation() <= promised);
+        if is_committed && !taken_over {
+            let committed = at.universe.committed(lineage);
             self.violated(Invariant::S8, Some(node), Some(space), || {
                 format!("{epoch}{first} to {last} are gone, and {committed} is committed")
             });

@@ -14,8 +14,8 @@ pub(crate) struct Universe {
     first: Vec<Option<Known>>,
     /// Others of the same sequence.
     others: BTreeMap<(Sequence, Epoch), Known>,
-    /// By sequence less one: epoch and chain of what is committed, and the epoch by which it is.
-    committed: Vec<(Epoch, u32, Epoch)>,
+    /// By lineage, and by sequence less one: epoch and chain of what is committed, and the epoch by which it is.
+    committed: BTreeMap<Epoch, Vec<(Epoch, u32, Epoch)>>,
     /// The first entry of each epoch, and what it says.
     starts: BTreeMap<Epoch, (Sequence, Start)>,
 }
@@ -78,35 +78,64 @@ impl Universe {
         self.starts.range(..below).map(|(epoch, _)| epoch).rfind(between).copied()
     }
 
-    pub(crate) fn committed(&self) -> Sequence {
-        Sequence(self.committed.len() as u64)
+    fn of(&self, lineage: Epoch) -> &[(Epoch, u32, Epoch)] {
+        self.committed.get(&lineage).map_or(&[], Vec::as_slice)
     }
 
-    /// The last entry known to be committed: sequence, epoch, chain.
-    pub(crate) fn committed_end(&self) -> Option<(Sequence, Epoch, u32)> {
-        self.committed.last().map(|(epoch, chain, _)| (self.committed(), *epoch, *chain))
+    /// The lineages in which anything is committed, and those that were begun by force.
+    pub(crate) fn lineages(&self) -> impl Iterator<Item = Epoch> {
+        self.committed.keys().copied()
     }
 
-    /// The last entry that was committed before an epoch: sequence, epoch, chain. A primary of that epoch need not have
-    /// what a later one committed, and commits nothing any more once there is such.
-    pub(crate) fn committed_before(&self, epoch: Epoch) -> Option<(Sequence, Epoch, u32)> {
-        let last = self.committed.iter().rposition(|(.., by)| *by < epoch)?;
-        self.committed.get(last).map(|(epoch, chain, _)| (Sequence(last as u64 + 1), *epoch, *chain))
+    /// The lineage of the highest generation.
+    pub(crate) fn newest_lineage(&self) -> Epoch {
+        self.committed.last_key_value().map_or(Epoch::ZERO, |(lineage, _)| *lineage)
+    }
+
+    /// A forced start begins a lineage with what is committed in the one before and is in the log there.
+    pub(crate) fn fork(&mut self, lineage: Epoch, before: Epoch, is_there: impl Fn(Sequence, Epoch, u32) -> bool) {
+        let old = self.of(before).iter().zip(1..);
+        let kept = old.take_while(|((epoch, chain, _), sequence)| is_there(Sequence(*sequence), *epoch, *chain));
+        let kept = kept.map(|(committed, _)| *committed).collect();
+        self.committed.insert(lineage, kept);
+    }
+
+    /// The lineages above a generation in which this entry is not committed.
+    pub(crate) fn lineages_without(&self, generation: u16, sequence: Sequence, epoch: Epoch) -> Vec<Epoch> {
+        let without = |lineage: &Epoch| self.committed_at(*lineage, sequence).is_none_or(|(other, _)| other != epoch);
+        self.committed.keys().copied().filter(|lineage| lineage.generation() > generation).filter(without).collect()
+    }
+
+    pub(crate) fn committed(&self, lineage: Epoch) -> Sequence {
+        Sequence(self.of(lineage).len() as u64)
+    }
+
+    /// The last entry known to be committed in a lineage: sequence, epoch, chain.
+    pub(crate) fn committed_end(&self, lineage: Epoch) -> Option<(Sequence, Epoch, u32)> {
+        self.of(lineage).last().map(|(epoch, chain, _)| (self.committed(lineage), *epoch, *chain))
+    }
+
+    /// The last entry that was committed in a lineage before an epoch: sequence, epoch, chain. A primary of that epoch need
+    /// not have what a later one committed, and commits nothing any more once there is such.
+    pub(crate) fn committed_before(&self, lineage: Epoch, epoch: Epoch) -> Option<(Sequence, Epoch, u32)> {
+        let committed = self.of(lineage);
+        let last = committed.iter().rposition(|(.., by)| *by < epoch)?;
+        committed.get(last).map(|(epoch, chain, _)| (Sequence(last as u64 + 1), *epoch, *chain))
     }
 
     /// Epoch and chain of the committed entry of that sequence.
-    pub(crate) fn committed_at(&self, sequence: Sequence) -> Option<(Epoch, u32)> {
-        self.committed.get(index(sequence)).map(|(epoch, chain, _)| (*epoch, *chain))
+    pub(crate) fn committed_at(&self, lineage: Epoch, sequence: Sequence) -> Option<(Epoch, u32)> {
+        self.of(lineage).get(index(sequence)).map(|(epoch, chain, _)| (*epoch, *chain))
     }
 
     /// The last committed entry is on no voter's disk any more.
-    pub(crate) fn lose_last(&mut self) {
-        self.committed.pop();
+    pub(crate) fn lose_last(&mut self, lineage: Epoch) {
+        self.committed.entry(lineage).or_default().pop();
     }
 
     /// The next entry is committed, by one of the epoch `by`.
-    pub(crate) fn commit(&mut self, epoch: Epoch, chain: u32, by: Epoch) {
-        self.committed.push((epoch, chain, by));
+    pub(crate) fn commit(&mut self, lineage: Epoch, epoch: Epoch, chain: u32, by: Epoch) {
+        self.committed.entry(lineage).or_default().push((epoch, chain, by));
     }
 }
 

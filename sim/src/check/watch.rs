@@ -192,6 +192,9 @@ impl Checks {
             | Notice::LeaseLost { .. }
             | Notice::WentAlone { .. }
             | Notice::VoterBack { .. }
+            | Notice::LineageBegan { .. }
+            | Notice::LineageConflict { .. }
+            | Notice::CommittedTruncated { .. }
             | Notice::ExposureReached { .. }
             | Notice::Salvaged { .. }
             | Notice::SalvageFailed { .. }

@@ -117,6 +117,7 @@ impl Scenario {
             let (at_us, node) = (draws.below(9, 1, chaos_us), draws.node(9, 2, nodes));
             scenario.faults.push(Fault::new(at_us, FaultKind::Power, node));
         }
+        scenario.faults.extend(super::forced::forced(&scenario, 8));
         scenario.faults.sort_unstable();
         scenario
     }
@@ -216,6 +217,7 @@ fn fault(draws: &Draws, scenario: &Scenario, patience_us: u64, n: u64) -> Option
             | FaultKind::SyncFails
             | FaultKind::StaleCompletion
             | FaultKind::OpenEpoch
+            | FaultKind::Force
     );
     // A process that died comes back within the run, too.
     let returns = matches!(kind, FaultKind::Power | FaultKind::Crash) && draws.below(37, n, 2) == 0;

@@ -131,8 +131,8 @@ impl Scenario {
             let largest = scenario.knobs.entry_bytes_max.unwrap_or(LARGE);
             scenario.loads = loads(&draws, &scenario.spaces, scenario.phases.chaos_us, largest);
         }
-        let drawn = faults(&draws, &scenario).into_iter().filter(|fault| wanted(fault.kind));
-        scenario.faults.extend(drawn);
+        let drawn = faults(&draws, &scenario).into_iter().chain(super::forced::forced(&scenario, 12));
+        scenario.faults.extend(drawn.filter(|fault| wanted(fault.kind)));
         scenario.faults.sort_unstable();
         scenario
     }
@@ -311,7 +311,6 @@ fn faults(draws: &Draws, scenario: &Scenario) -> Vec<Fault> {
             faults.extend(fault(draws, scenario, *kind, part, n));
         }
     }
-    faults.sort_unstable();
     faults
 }
 
@@ -369,7 +368,8 @@ fn fault(draws: &Draws, scenario: &Scenario, kind: FaultKind, part: u64, n: u64)
         | FaultKind::Rot
         | FaultKind::Misdirect
         | FaultKind::StaleCompletion
-        | FaultKind::OpenEpoch => (fault.peer, fault.for_us) = (None, None),
+        | FaultKind::OpenEpoch
+        | FaultKind::Force => (fault.peer, fault.for_us) = (None, None),
     }
     if matches!(kind, FaultKind::ClockJump | FaultKind::ClockDrift | FaultKind::DiskFull | FaultKind::SlowDisk) {
         fault.peer = None;

@@ -188,6 +188,7 @@ fn needs(kind: FaultKind) -> Needs {
         | FaultKind::Misdirect
         | FaultKind::StaleCompletion
         | FaultKind::OpenEpoch => (Need::No, None),
+        FaultKind::Force => (Need::No, Some((0, 1))),
         FaultKind::ClockJump => (Need::No, Some((1, 3_600_000_000))),
         FaultKind::ClockDrift => (Need::No, Some((-200_000, 200_000))),
         FaultKind::DiskFull => (Need::No, Some((0, 1 << 40))),

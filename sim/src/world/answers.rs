@@ -128,10 +128,9 @@ impl World<'_> {
                 self.marks.hit(Mark::AnsweredTooLarge);
                 Then::GoOn
             }
-            AppendError::UnknownSpace { .. }
-            | AppendError::ReservedControl { .. }
-            | AppendError::NotVoter { .. }
-            | AppendError::PrimaryAlive { .. } => Then::GoOn,
+            AppendError::UnknownSpace { .. } | AppendError::ReservedControl { .. } | AppendError::Promotion(_) => {
+                Then::GoOn
+            }
         }
     }
 

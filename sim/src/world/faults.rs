@@ -109,6 +109,7 @@ impl World<'_> {
                 return true;
             }
             FaultKind::OpenEpoch => self.open_epochs(node),
+            FaultKind::Force => self.force(node, fault.amount == Some(1)),
         }
         false
     }
@@ -182,7 +183,8 @@ impl World<'_> {
             | FaultKind::Rot
             | FaultKind::Misdirect
             | FaultKind::StaleCompletion
-            | FaultKind::OpenEpoch => {}
+            | FaultKind::OpenEpoch
+            | FaultKind::Force => {}
         }
     }
 
@@ -318,35 +320,6 @@ impl World<'_> {
         }
     }
 
-    fn open_epochs(&mut self, node: NodeIndex) {
-        self.net.recall(node);
-        for space in 0..self.checks.spaces.len() {
-            let at = &self.checks.spaces[space];
-            if at.primary() == node && self.nodes[node].process.is_some() {
-                let space = at.id;
-                self.marks.hit(Mark::EpochOpenedAgain);
-                self.handle(node, Event::Command(Command::OpenEpoch { space }));
-            }
-        }
-    }
-
-    fn command_replica(&mut self, fault: &Fault, pause: bool) {
-        let node = node_index(fault.node);
-        let Some(replica) = fault.peer else { return };
-        for space in 0..self.checks.spaces.len() {
-            let at = &self.checks.spaces[space];
-            if at.primary() == node && at.voters.contains(&node_index(replica)) {
-                let space = at.id;
-                let command = if pause {
-                    Command::PauseReplica { space, replica }
-                } else {
-                    Command::ResumeReplica { space, replica }
-                };
-                self.handle(node, Event::Command(command));
-            }
-        }
-    }
-
     /// Whether a scenario repeats completions, so that the old ones must be kept.
     pub(super) fn keeps_completions(&self) -> bool {
         self.repeats_completions
@@ -368,7 +341,9 @@ impl World<'_> {
         let sound = |node: &NodeIndex| nodes.contains(node) && !self.is_lost(*node, space);
         let voters: Vec<NodeIndex> = at.voters.iter().copied().filter(sound).collect();
         let led = if at.elects { at.has_sound_disks() } else { sound(&at.home) };
-        led && voters.len() >= at.majority() && at.go_on(&voters)
+        // Who goes by a forced start waits for those who vote in it.
+        let whole = !at.is_forced() || voters.len() == at.voters.len();
+        led && whole && voters.len() >= at.majority() && at.go_on(&voters)
     }
 
     /// The same once all nodes are healed.

@@ -76,7 +76,7 @@ impl World<'_> {
                 RefusalReason::Gap => self.marks.hit(Mark::RefusedGap),
                 RefusalReason::Stale { .. } => self.marks.hit(Mark::RefusedStale),
                 RefusalReason::Diverged { .. } => self.marks.hit(Mark::RefusedDiverged),
-                RefusalReason::NotVoter | RefusalReason::Stopped { .. } => {}
+                RefusalReason::NotVoter | RefusalReason::Lineage { .. } | RefusalReason::Stopped { .. } => {}
             }
         }
         if self.trace.is_on() {
@@ -178,6 +178,9 @@ impl World<'_> {
             Notice::LeaseHeld { .. } => self.milestone(Mark::LeaseRegained),
             Notice::LeaseLost { .. } => self.milestone(Mark::LeaseLost),
             Notice::ExposureReached { .. } => self.milestone(Mark::ExposureReached),
+            Notice::LineageBegan { .. } | Notice::LineageConflict { .. } | Notice::CommittedTruncated { .. } => {
+                self.forced_told(node, notice)
+            }
             Notice::WentAlone { .. } => self.milestone(Mark::WentAlone),
             Notice::VoterBack { .. } => self.milestone(Mark::VoterBack),
             Notice::Salvaged { .. } => self.milestone(Mark::Salvaged),
@@ -206,6 +209,18 @@ impl World<'_> {
             ReplicaStatus::Healthy => {}
         }
         LineKind::Milestone
+    }
+
+    /// What a node says of a forced start.
+    fn forced_told(&mut self, node: NodeIndex, notice: &Notice) -> LineKind {
+        if let Notice::CommittedTruncated { space, first, last, by } = notice {
+            self.checks.retracted(node, *space, (*first, *last), *by);
+            self.milestone(Mark::CommittedTruncated)
+        } else if let Notice::LineageConflict { .. } = notice {
+            self.milestone(Mark::LineageConflict)
+        } else {
+            self.milestone(Mark::LineageBegan)
+        }
     }
 
     /// What a node says of what a power failure took.

@@ -83,8 +83,10 @@ impl World<'_> {
     /// What an engine is given is the next entry, and committed.
     pub(super) fn engine_is_given(&mut self, node: NodeIndex, space: SpaceIndex, entry: &Entry) {
         let position = entry.position();
-        let universe = &self.checks.spaces[space].universe;
-        let (known, committed) = (universe.known(position.epoch, position.sequence), universe.committed());
+        let at = &self.checks.spaces[space];
+        let universe = &at.universe;
+        let (known, committed) =
+            (universe.known(position.epoch, position.sequence), universe.committed(at.lineage(node)));
         let Some(expected) = self.engine(node, space).map(|run| run.at.next()) else { return };
         let right = known.is_some_and(|known| known.chain == position.chain);
         if position.sequence != expected || !right || position.sequence > committed {
@@ -143,7 +145,8 @@ impl World<'_> {
     /// An engine that has not applied all that is committed; how far it is.
     pub(super) fn engine_behind(&self, node: NodeIndex, space: SpaceIndex) -> Option<Sequence> {
         let run = self.nodes[node].process.as_ref()?.engines.get(space)?;
-        let committed = self.checks.spaces[space].universe.committed();
+        let at = &self.checks.spaces[space];
+        let committed = at.universe.committed(at.lineage(at.primary()));
         (run.flushed < committed).then_some(run.flushed)
     }
 

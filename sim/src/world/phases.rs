@@ -305,7 +305,7 @@ impl World<'_> {
         let at = &self.checks.spaces[space];
         let primary = at.primary();
         let replicas = at.voters.iter().filter(|voter| **voter != primary);
-        at.universe.committed().0 + replicas.map(|voter| at.logs[*voter].end().0).sum::<u64>()
+        at.universe.committed(at.lineage(at.primary())).0 + replicas.map(|voter| at.logs[*voter].end().0).sum::<u64>()
     }
 
     fn nothing_waits(&self) -> bool {
@@ -328,7 +328,7 @@ impl World<'_> {
                     return Some((Invariant::L3, *voter, *space, words));
                 }
             }
-            let committed = at.universe.committed();
+            let committed = at.universe.committed(at.lineage(at.primary()));
             if committed != primary.end() {
                 let words = format!("{committed} is committed of {}", primary.end());
                 return Some((Invariant::L6, leader, *space, words));

@@ -22,6 +22,37 @@ pub(super) fn recovering(formatter: &mut fmt::Formatter<'_>, notice: &Notice) ->
     Ok(())
 }
 
+/// What is lost, as far as it is known.
+pub(super) fn loss(formatter: &mut fmt::Formatter<'_>, notice: &Notice) -> fmt::Result {
+    if let Notice::LossBounded { space, lost, from, bytes_max, by } = notice {
+        write!(formatter, "{space} {lost} may have lost what it answered from {from} on")?;
+        match bytes_max {
+            Some(bytes) => write!(formatter, ", at most {bytes} bytes")?,
+            None => write!(formatter, ", without a bound")?,
+        }
+        write!(formatter, ", replaced by {by}")?;
+    } else if let Notice::LossExact { space, lost, first, last, by } = notice {
+        write!(formatter, "{space} {lost} lost {first}..{last}, replaced by {by}")?;
+    }
+    Ok(())
+}
+
+/// What an operator did who forced a node on.
+pub(super) fn forced(formatter: &mut fmt::Formatter<'_>, notice: &Notice) -> fmt::Result {
+    if let Notice::LineageBegan { space, epoch, from } = notice {
+        write!(
+            formatter,
+            "{space} is forced on in {epoch}: what others have from {from} on is lost, committed or not"
+        )?;
+    } else if let Notice::LineageConflict { space, peer, ours, theirs } = notice {
+        write!(formatter, "{space} {peer} goes by {theirs} and this node by {ours}: both were forced on without the ")?;
+        write!(formatter, "other; promote the one that is to stay, with --force twice")?;
+    } else if let Notice::CommittedTruncated { space, first, last, by } = notice {
+        write!(formatter, "{space} committed {first}..{last} truncated, replaced by {by}, which was forced on")?;
+    }
+    Ok(())
+}
+
 /// The space, where the notice is about one.
 pub(super) fn subject(formatter: &mut fmt::Formatter<'_>, space: Option<SpaceId>) -> fmt::Result {
     match space {

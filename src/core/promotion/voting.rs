@@ -4,6 +4,9 @@ use crate::types::message::{CloseReason, Verdict, VoteAsk, VoteReply, VoteRound}
 use crate::types::{Epoch, LinkId, NodeId};
 
 use super::super::context::Context;
+use super::super::lineage::check_lineage;
+use super::super::notice::Notice;
+use super::super::receiver::Receiver;
 use super::super::state::{Part, ReplicationState};
 
 impl ReplicationState {
@@ -22,6 +25,7 @@ impl ReplicationState {
             let expected = alloc::format!("an epoch of {candidate}");
             return Err(CloseReason::Unexpected { expected, found: alloc::format!("{}", ask.epoch) });
         }
+        check_lineage(ask.epoch, ask.lineage)?;
         let verdict = self.judge(candidate, ask, context);
         if verdict.is_yes() && ask.round == VoteRound::Vote {
             if ask.epoch > self.promise {
@@ -49,6 +53,25 @@ impl ReplicationState {
         }
     }
 
+    /// This node is the primary no longer, and answers no more appends of its epoch.
+    pub(in crate::core) fn resign(&mut self, context: &mut Context<'_>) {
+        let Part::Primary(primary) = &mut self.part else { return };
+        primary.release(&self.log, context);
+        primary.release_replicas(&self.log, context);
+        self.part = Part::Replica(Receiver::default());
+    }
+
+    /// Somebody promised a higher epoch: this node is the primary no longer, and answers no more appends.
+    pub(in crate::core) fn depose(&mut self, by: Epoch, context: &mut Context<'_>) {
+        let Part::Primary(primary) = &self.part else { return };
+        let epoch = primary.epoch();
+        self.resign(context);
+        self.election.learn(by, self.promise);
+        self.arm(context);
+        context.notify(Notice::Deposed { space: self.space, epoch, by });
+        self.tell_role(context);
+    }
+
     fn judge(&self, candidate: NodeId, ask: &VoteAsk, context: &Context<'_>) -> Verdict {
         let end = self.log.end();
         let again = ask.round == VoteRound::Vote && ask.epoch == self.promise;
@@ -56,7 +79,7 @@ impl ReplicationState {
             Verdict::Stopped
         } else if !self.may_vote(candidate) || !self.may_vote(context.config.node) {
             Verdict::NotVoter
-        } else if ask.epoch.generation() != self.promise.generation() {
+        } else if ask.epoch.generation() != self.promise.generation() || ask.lineage != self.lineage() {
             Verdict::Lineage
         } else if ask.epoch <= self.promise && !again {
             Verdict::Promised

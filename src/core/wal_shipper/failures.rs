@@ -44,6 +44,10 @@ impl WalShipper {
                 let words = format!("its configuration has no voter {}", self.epoch.owner());
                 self.failed(node, words, log, context);
             }
+            RefusalReason::Lineage { ours } => {
+                let words = format!("it goes by {ours}, another forced start of this generation");
+                self.failed(node, words, log, context);
+            }
             RefusalReason::Stale { .. } => {}
         }
     }

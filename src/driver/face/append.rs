@@ -255,15 +255,14 @@ fn refusal(error: core::AppendError, hint: impl FnOnce(NodeId) -> PrimaryHint) -
             AppendError::NotReady
         }
         core::AppendError::NotEnoughReplicas { ack, epoch } => AppendError::NotEnoughReplicas { ack, epoch },
+        core::AppendError::ExposureReached { bytes, age_ms } => AppendError::ExposureReached { bytes, age_ms },
         core::AppendError::TooLarge { expected, found } => AppendError::TooLarge { expected, found },
         core::AppendError::Overloaded { waiting, bytes } => AppendError::Overloaded { waiting, bytes },
         core::AppendError::Stopped(reason) => AppendError::Stopped { reason },
         core::AppendError::Shutdown => AppendError::Shutdown,
         error @ (core::AppendError::UnknownSpace { .. }
         | core::AppendError::ReservedControl { .. }
-        | core::AppendError::ExposureReached { .. }
-        | core::AppendError::NotVoter { .. }
-        | core::AppendError::PrimaryAlive { .. }) => AppendError::Defect { error },
+        | core::AppendError::Promotion(_)) => AppendError::Defect { error },
     }
 }
 

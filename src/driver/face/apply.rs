@@ -102,7 +102,7 @@ impl Feed {
     /// `epoch` is that of the last entry which the engine has.
     async fn run(mut self, epoch: Option<Epoch>) {
         // It ends with the node or the engine, and has nothing to say then.
-        if self.apply == Apply::OnAppend && self.check(epoch).await.is_err() {
+        if self.check(epoch).await.is_err() {
             return;
         }
         while self.go_on().await.is_ok() {}
@@ -114,20 +114,46 @@ impl Feed {
         if applied == Sequence::ZERO {
             return Ok(());
         }
-        let found = self.read(applied, 1).await?.first().filter(|entry| entry.header.sequence() == applied).cloned();
-        if epoch.is_some() && found.map(|entry| entry.header.epoch()) == epoch {
-            Ok(())
-        } else {
-            self.rewind(Sequence::ZERO).await
+        if self.apply == Apply::OnCommit {
+            return self.check_committed(applied, epoch).await;
         }
+        let found = self.epoch_at(applied).await?;
+        if epoch.is_some() && found == epoch { Ok(()) } else { self.rewind(Sequence::ZERO).await }
+    }
+
+    /// What is committed goes only where an operator forces another node on: an engine that does not tell its epoch is taken
+    /// to be right. Epochs rise along the log, so a later one at or below what the engine has replaced that.
+    async fn check_committed(&mut self, applied: Sequence, epoch: Option<Epoch>) -> Result<(), Ended> {
+        let Some(epoch) = epoch else { return Ok(()) };
+        loop {
+            let at = self.reach.borrow_and_update().readable().min(applied);
+            let found = if at == Sequence::ZERO { None } else { self.epoch_at(at).await? };
+            if found.is_some_and(|found| found > epoch) {
+                return self.rewind(Sequence::ZERO).await;
+            }
+            if at == applied && found.is_some() {
+                return if found == Some(epoch) { Ok(()) } else { self.rewind(Sequence::ZERO).await };
+            }
+            tokio::select! {
+                biased;
+                () = self.jobs.closed() => return Err(Ended),
+                moved = self.reach.changed() => moved.map_err(|_| Ended)?,
+            }
+        }
+    }
+
+    async fn epoch_at(&self, at: Sequence) -> Result<Option<Epoch>, Ended> {
+        let entries = self.read(at, 1).await?;
+        Ok(entries.first().filter(|entry| entry.header.sequence() == at).map(|entry| entry.header.epoch()))
     }
 
     async fn go_on(&mut self) -> Result<(), Ended> {
         let (apply, next) = (self.apply, self.next);
         let cut = self.cut.clone();
         let there = |reach: &Reach| match apply {
+            _ if cut.is_noted() => true,
             Apply::OnCommit => reach.readable() >= next,
-            Apply::OnAppend => reach.durable >= next || cut.is_noted(),
+            Apply::OnAppend => reach.durable >= next,
         };
         tokio::select! {
             biased;

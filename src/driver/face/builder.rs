@@ -314,6 +314,6 @@ fn open(node: &NodeHandle, name: SpaceName, engine: Option<Engine>) -> Result<Pa
     };
     let failed = |error| BuildError::Thread { what: "the thread of an engine", error };
     let applying = engine.map(|engine| run(&node.downgrade(), space, &view, engine)).transpose().map_err(failed)?;
-    let SpaceView { reach, role, .. } = view;
-    Ok(Parts { name, reach, role, applying, closed: AtomicBool::new(false) })
+    let SpaceView { reach, role, retracted, .. } = view;
+    Ok(Parts { name, reach, role, retracted, applying, closed: AtomicBool::new(false) })
 }

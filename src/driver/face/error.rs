@@ -95,6 +95,18 @@ pub enum AppendError {
         /// The epoch in which the primary is alone.
         epoch: Epoch,
     },
+    /// As much is answered at `local` and not committed as may be, and the time was over before it shrank. Nothing was
+    /// appended.
+    #[error(
+        "{bytes} bytes since {age_ms} ms are answered and not committed (`exposure_bytes_max`, `exposure_age_max`); \
+         bring replicas back, or try again later"
+    )]
+    ExposureReached {
+        /// Bytes that are exposed.
+        bytes: u64,
+        /// How long the oldest of them has been, in milliseconds.
+        age_ms: u64,
+    },
     /// The level was not reached in time. The entry is in the primary's log and may still reach it.
     #[error("{token} did not reach its level in time, and may do so later; `resolve` tells what became of it")]
     Unknown {
@@ -205,6 +217,15 @@ pub enum ReadError {
     Stopped {
         /// Why, and what to do.
         reason: StopReason,
+    },
+    /// Entries that this subscription gave, or passed over, are committed no more: an operator forced a node on that has
+    /// others in their place. They are in a salvage file of this node; the subscription goes on with the others.
+    #[error("{first} to {last} are committed no more: a forced primary took over without them")]
+    CommittedTruncated {
+        /// The first of them.
+        first: Sequence,
+        /// The last.
+        last: Sequence,
     },
     /// The node is shut down.
     #[error("the node is shut down")]

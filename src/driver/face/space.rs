@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use crate::core::{Command, Role, TokenState};
 use crate::driver::NodeHandle;
-use crate::driver::space_watch::{Reach, RoleState};
+use crate::driver::space_watch::{Reach, Retracted, RoleState};
 use crate::types::{Entry, Epoch, NodeId, Sequence, SpaceId, SpaceName, Token};
 
 use super::append::{Append, AppendAll};
@@ -31,6 +31,7 @@ pub(super) struct Parts {
     pub(super) name: SpaceName,
     pub(super) reach: watch::Receiver<Reach>,
     pub(super) role: watch::Receiver<RoleState>,
+    pub(super) retracted: watch::Receiver<Vec<Retracted>>,
     pub(super) applying: Option<watch::Receiver<Applying>>,
     pub(super) closed: AtomicBool,
 }
@@ -193,6 +194,11 @@ impl Space {
 
     pub(super) fn role_receiver(&self) -> watch::Receiver<RoleState> {
         self.parts.role.clone()
+    }
+
+    /// What was committed here and is no more, since the node started.
+    pub(super) fn retracted_receiver(&self) -> watch::Receiver<Vec<Retracted>> {
+        self.parts.retracted.clone()
     }
 
     pub(super) fn applying_receiver(&self) -> Option<watch::Receiver<Applying>> {

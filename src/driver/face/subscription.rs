@@ -9,9 +9,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use futures_core::Stream;
+use tokio::sync::watch;
 
 use crate::core;
 use crate::core::Outcome;
+use crate::driver::space_watch::Retracted;
 use crate::types::{Control, Entry, Sequence};
 
 use super::error::ReadError;
@@ -37,6 +39,9 @@ pub struct Subscription {
     buffer: VecDeque<Entry>,
     reading: Option<Pin<Box<dyn Future<Output = Run> + Send>>>,
     ended: bool,
+    /// What was committed here and is no more; what is in it already was told, or was so before.
+    retracted: watch::Receiver<Vec<Retracted>>,
+    told: usize,
 }
 
 impl ::core::fmt::Debug for Subscription {
@@ -47,7 +52,10 @@ impl ::core::fmt::Debug for Subscription {
 
 impl Subscription {
     pub(super) fn new(space: Space, from: Sequence) -> Self {
-        Self { space, next: from.max(Sequence(1)), buffer: VecDeque::new(), reading: None, ended: false }
+        let retracted = space.retracted_receiver();
+        let told = retracted.borrow().len();
+        let (next, buffer) = (from.max(Sequence(1)), VecDeque::new());
+        Self { space, next, buffer, reading: None, ended: false, retracted, told }
     }
 
     /// The sequence that is looked at next: where a later subscription goes on.
@@ -60,13 +68,17 @@ impl Subscription {
     /// is lost or given twice.
     ///
     /// # Errors
-    /// [`ReadError::Stopped`], after which `None` comes.
+    /// [`ReadError::Stopped`], after which `None` comes; [`ReadError::CommittedTruncated`], after which it goes on with the
+    /// first of what is committed in the place of those entries.
     pub async fn next(&mut self) -> Option<Result<Entry, ReadError>> {
         poll_fn(|context| self.poll(context)).await
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Entry, ReadError>>> {
         loop {
+            if let Some(error) = self.take_back() {
+                return Poll::Ready(Some(Err(error)));
+            }
             if let Some(entry) = self.buffer.pop_front() {
                 return Poll::Ready(Some(Ok(entry)));
             }
@@ -77,6 +89,10 @@ impl Subscription {
             let reading = self.reading.get_or_insert_with(|| Box::pin(read(space.clone(), next)));
             let run = ready!(reading.as_mut().poll(context));
             self.reading = None;
+            if self.retracted.borrow().len() > self.told {
+                // These may be what was committed before, or what is now: they are read again.
+                continue;
+            }
             match run {
                 Ok(entries) => {
                     self.next = entries.last().map_or(self.next, |last| last.header.sequence().next());
@@ -88,6 +104,19 @@ impl Subscription {
                 }
             }
         }
+    }
+
+    /// Goes back to the first entry that is committed no more, where it was given or passed over.
+    fn take_back(&mut self) -> Option<ReadError> {
+        let news: Vec<Retracted> = self.retracted.borrow().get(self.told..).unwrap_or_default().to_vec();
+        self.told += news.len();
+        let (at, next) = (self.at(), self.next);
+        let taken = news.iter().filter(|retracted| retracted.first < next);
+        let first = taken.clone().map(|retracted| retracted.first).min()?;
+        let last = taken.map(|retracted| retracted.last).max()?;
+        self.buffer.retain(|entry| entry.header.sequence() < first);
+        (self.next, self.reading) = (first, None);
+        (first < at).then_some(ReadError::CommittedTruncated { first, last })
     }
 }
 
@@ -118,7 +147,7 @@ async fn read(space: Space, next: Sequence) -> Run {
             Ok((entries, _)) if !entries.is_empty() => return Ok(entries),
             Ok(_) | Err(ReadError::Overloaded { .. }) => space.sleep(RETRY_AFTER).await,
             Err(ReadError::Shutdown) => return Err(None),
-            Err(error @ ReadError::Stopped { .. }) => return Err(Some(error)),
+            Err(error @ (ReadError::Stopped { .. } | ReadError::CommittedTruncated { .. })) => return Err(Some(error)),
         }
     }
 }
@@ -139,8 +168,7 @@ pub(super) async fn read_once(
             core::AppendError::Shutdown
             | core::AppendError::NotPrimary { .. }
             | core::AppendError::NoPrimary
-            | core::AppendError::PrimaryAlive { .. }
-            | core::AppendError::NotVoter { .. }
+            | core::AppendError::Promotion(_)
             | core::AppendError::NotReady
             | core::AppendError::Isolated
             | core::AppendError::ExposureReached { .. }

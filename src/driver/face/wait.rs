@@ -76,8 +76,7 @@ pub(super) async fn look(space: &Space, token: Token, timeout: Duration) -> Resu
             core::AppendError::Shutdown
             | core::AppendError::NotPrimary { .. }
             | core::AppendError::NoPrimary
-            | core::AppendError::PrimaryAlive { .. }
-            | core::AppendError::NotVoter { .. }
+            | core::AppendError::Promotion(_)
             | core::AppendError::NotReady
             | core::AppendError::Isolated
             | core::AppendError::ExposureReached { .. }

@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::core::AppendError;
+use crate::core::{AppendError, PromotionError};
 use crate::types::NodeId;
 
 use super::super::config::NodeConfig;
@@ -13,10 +13,12 @@ use super::line::Failed;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// The path leads nowhere.
-    #[error("no such path; there are /v1/spaces/{{space}}/entries, /v1/status, /metrics, /readyz and /livez")]
+    #[error(
+        "no such path; there are /v1/spaces/{{space}}/entries and /promote, /v1/status, /metrics, /readyz and /livez"
+    )]
     NoSuchRoute,
     /// The path does not take the method.
-    #[error("this path does not take that method; entries take GET and POST, the others GET")]
+    #[error("this path does not take that method; entries take GET and POST, promote POST, the others GET")]
     NoSuchMethod,
     /// A part of the request cannot be.
     #[error("{what}: expected {expected}, found {found}")]
@@ -105,7 +107,7 @@ impl Failure {
                 AppendError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 AppendError::ReservedControl { .. } => StatusCode::BAD_REQUEST,
                 AppendError::Overloaded { .. } => StatusCode::TOO_MANY_REQUESTS,
-                AppendError::PrimaryAlive { .. } | AppendError::NotVoter { .. } => StatusCode::CONFLICT,
+                AppendError::Promotion(_) => StatusCode::CONFLICT,
                 AppendError::NoPrimary
                 | AppendError::NotReady
                 | AppendError::Isolated
@@ -137,8 +139,7 @@ impl Failure {
                 AppendError::ReservedControl { .. } => "bad_request",
                 AppendError::Overloaded { .. } => "overloaded",
                 AppendError::NoPrimary => "no_primary",
-                AppendError::PrimaryAlive { .. } => "primary_alive",
-                AppendError::NotVoter { .. } => "not_voter",
+                AppendError::Promotion(error) => promotion_kind(*error),
                 AppendError::NotReady => "not_ready",
                 AppendError::Isolated => "isolated",
                 AppendError::ExposureReached { .. } => "exposure_reached",
@@ -189,19 +190,29 @@ impl IntoResponse for Failure {
 fn primary_of(error: &AppendError) -> Option<NodeId> {
     match error {
         AppendError::NotPrimary { primary } => Some(*primary),
-        AppendError::PrimaryAlive { primary } => Some(*primary),
+        AppendError::Promotion(PromotionError::PrimaryAlive { primary }) => Some(*primary),
         AppendError::NoPrimary
         | AppendError::NotReady
         | AppendError::Isolated
         | AppendError::ExposureReached { .. }
         | AppendError::NotEnoughReplicas { .. }
-        | AppendError::NotVoter { .. }
+        | AppendError::Promotion(_)
         | AppendError::UnknownSpace { .. }
         | AppendError::TooLarge { .. }
         | AppendError::ReservedControl { .. }
         | AppendError::Overloaded { .. }
         | AppendError::Stopped(_)
         | AppendError::Shutdown => None,
+    }
+}
+
+const fn promotion_kind(error: PromotionError) -> &'static str {
+    match error {
+        PromotionError::NotVoter { .. } => "not_voter",
+        PromotionError::PrimaryAlive { .. } => "primary_alive",
+        PromotionError::AlreadyPrimary { .. } => "already_primary",
+        PromotionError::HoldsNothing => "holds_nothing",
+        PromotionError::OtherLineage { .. } => "other_lineage",
     }
 }
 

@@ -14,6 +14,8 @@ pub struct ReplicationBatchHeader {
     pub space: SpaceId,
     /// The sender's epoch: it is the primary of it.
     pub epoch: Epoch,
+    /// The epoch of the last forced start in the sender's log; [`Epoch::ZERO`] where there was none.
+    pub lineage: Epoch,
     /// The entry before the first of the batch, by which the batch is placed.
     pub previous: Position,
     /// The sender's commit.

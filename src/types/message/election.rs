@@ -38,6 +38,8 @@ pub struct VoteAsk {
     pub end_epoch: Epoch,
     /// The sequence of that entry.
     pub end_sequence: Sequence,
+    /// The epoch of the last forced start in its log; [`Epoch::ZERO`] where there was none.
+    pub lineage: Epoch,
     /// The candidate's clock when it asked; the answer carries it back.
     pub sent: Time,
 }
@@ -65,7 +67,7 @@ pub enum Verdict {
     Behind,
     /// One of the two is no voter of the space.
     NotVoter,
-    /// The epoch is of another generation.
+    /// The epoch is of another generation, or the candidate's log of another lineage.
     Lineage,
     /// The space has stopped there.
     Stopped,
@@ -119,6 +121,17 @@ pub struct VoteAnswer {
     pub replies: Vec<VoteReply>,
 }
 
+/// A space in which a primary asks whether it is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProbedSpace {
+    /// The space.
+    pub space: SpaceId,
+    /// The epoch that the sender is the primary of.
+    pub epoch: Epoch,
+    /// The epoch of the last forced start in its log; [`Epoch::ZERO`] where there was none.
+    pub lineage: Epoch,
+}
+
 /// A primary without a lease asks whether it is still followed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Probe {
@@ -126,7 +139,7 @@ pub struct Probe {
     pub sent: Time,
     /// The spaces that it asks for, and its epoch in each.
     #[serde(deserialize_with = "super::super::list::deserialize")]
-    pub spaces: Vec<SpaceEpoch>,
+    pub spaces: Vec<ProbedSpace>,
 }
 
 /// The answer to a [`Probe`].
@@ -134,7 +147,7 @@ pub struct Probe {
 pub struct ProbeEcho {
     /// The probe's `sent`.
     pub sent: Time,
-    /// For each space that is open and goes on: the highest epoch that is promised.
+    /// For each space that is open, goes on, and is of the asking primary's lineage: the highest epoch that is promised.
     #[serde(deserialize_with = "super::super::list::deserialize")]
     pub promised: Vec<SpaceEpoch>,
 }
@@ -148,6 +161,12 @@ pub struct Detach {
 }
 
 impl fmt::Display for SpaceEpoch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.space, self.epoch)
+    }
+}
+
+impl fmt::Display for ProbedSpace {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.space, self.epoch)
     }
@@ -178,7 +197,7 @@ impl fmt::Display for Verdict {
             Self::Restarted => "refused: started lately",
             Self::Behind => "refused: the log is behind",
             Self::NotVoter => "refused: no voter",
-            Self::Lineage => "refused: another generation",
+            Self::Lineage => "refused: another lineage",
             Self::Stopped => "refused: stopped",
             Self::UnknownSpace => "refused: unknown space",
             Self::Recovering => "granted, recovering",
