@@ -4,6 +4,7 @@ mod acks;
 mod disk;
 mod elections;
 mod first;
+mod forced;
 mod network;
 mod recovering;
 mod replicas;

@@ -53,7 +53,7 @@ pub(crate) struct SpaceChecks {
     pub(crate) name: SpaceName,
     /// Who is the primary at first, and always where there are no elections.
     pub(crate) home: NodeIndex,
-    /// Whether others can become the primary.
+    /// Whether others can become the primary: by elections, or since an operator forced one.
     pub(crate) elects: bool,
     pub(crate) voters: Vec<NodeIndex>,
     fsync: FsyncMode,

@@ -81,7 +81,8 @@ impl SpaceChecks {
     /// their way to its disk.
     pub(super) fn lineage_with(&self, node: NodeIndex, commit: Sequence) -> Option<Epoch> {
         let (ours, promised) = (self.lineage(node), self.views[node].saved.generation());
-        let of_promise = self.universe.lineages().filter(|lineage| lineage.generation() == promised);
+        let other = ours.generation() != promised;
+        let of_promise = self.universe.lineages().filter(|lineage| other && lineage.generation() == promised);
         core::iter::once(ours).chain(of_promise).find(|lineage| commit <= self.universe.committed(*lineage))
     }
 
@@ -111,6 +112,7 @@ impl Checks {
             at.universe.fork(start.lineage, lineage, |sequence, epoch, chain| {
                 sequence < begins && log.record(sequence).is_some_and(|own| (own.epoch, own.chain) == (epoch, chain))
             });
+            at.elects = true;
             self.require(above, Invariant::S29, node, space, || {
                 format!("{} begins a lineage behind {lineage}, which is of its generation", record.epoch)
             });

@@ -63,7 +63,7 @@ pub enum FaultKind {
     PauseReplica,
     /// An engine tells the primary `node` that its log began anew: another epoch opens in each of its spaces.
     OpenEpoch,
-    /// An operator has `node` go on by itself, in all spaces in which it votes and where there are elections; with `amount`
+    /// An operator has `node` go on by itself, in all spaces in which it votes; with `amount`
     /// 1 although a primary is heard.
     Force,
 }

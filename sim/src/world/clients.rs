@@ -14,7 +14,7 @@ use crate::history::{Operation, OperationState, Wants};
 use crate::mark::Mark;
 use crate::queue::{NodeIndex, Occurrence};
 use crate::run::ClientRow;
-use crate::scenario::{Load, LoadAck, Scenario};
+use crate::scenario::{FaultKind, Load, LoadAck, Scenario};
 
 /// How long a client waits at least after it was refused.
 const REFUSED_WAIT_US: u64 = 20_000;
@@ -54,7 +54,8 @@ impl Client {
     pub(super) fn new(load: &Load, scenario: &Scenario) -> Self {
         let found = scenario.spaces.iter().position(|space| space.name == load.space).unwrap_or(0);
         let plan = &scenario.spaces[found];
-        let follows = load.to.is_none() && plan.elects();
+        let forced = scenario.faults.iter().any(|fault| fault.kind == FaultKind::Force);
+        let follows = load.to.is_none() && (plan.elects() || forced);
         let others = if follows { plan.voters.iter().map(|voter| node_index(*voter)).collect() } else { Vec::new() };
         Self {
             load: load.clone(),

@@ -28,7 +28,7 @@ impl World<'_> {
         for space in 0..self.checks.spaces.len() {
             let at = &self.checks.spaces[space];
             let runs = self.nodes[node].process.is_some() && self.own.engine.is_none();
-            if at.elects && at.voters.contains(&node) && runs {
+            if at.voters.contains(&node) && runs {
                 let (space, request) = (at.id, RequestId(u64::MAX));
                 self.handle(node, Event::Command(Command::Promote { space, request, by }));
             }
