@@ -169,7 +169,8 @@ fn sixty_faults_are_minimised_to_a_handful() {
     }
     scenario.faults.truncate(60);
     scenario.planted = scenario.node_ids().map(|node| Planted { kind: PlantedKind::ForgottenPromise, node }).collect();
-    let small = minimise(&scenario, Duration::from_secs(60)).expect("a promise is forgotten");
+    // Far more than it takes: a busy machine is to change nothing about what comes out.
+    let small = minimise(&scenario, Duration::from_secs(600)).expect("a promise is forgotten");
     assert_eq!(small.violation.invariant, Invariant::S2, "the same invariant is broken");
     assert!(small.scenario.faults.len() <= 5, "{}", small.scenario.to_text());
     let again = Scenario::parse(&small.scenario.to_text()).expect("it is a scenario");

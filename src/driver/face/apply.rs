@@ -23,7 +23,8 @@ use super::error::ApplyFailure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Apply {
-    /// Once it is committed and durable here: what is applied stays.
+    /// Once it is committed and durable here: what is applied stays, unless an operator forces a node on that has other entries
+    /// ([`PromoteBy::Force`](crate::PromoteBy::Force)).
     #[default]
     OnCommit,
     /// Once it is durable here, committed or not: for engines that can take entries back
