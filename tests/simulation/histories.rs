@@ -269,3 +269,19 @@ fn a_truncation_that_is_interrupted_at_any_step_goes_on() {
     }
     assert!(truncated >= 40, "each truncates in the end: {truncated}");
 }
+
+/// openraft 2091, etcd 10563: who was removed had the newest log and stood for ever, or its removal from two nodes ended
+/// them. Here n2 goes on as the only voter, and n1, which has more, neither wins nor keeps n2 from its work.
+#[test]
+fn who_was_voted_out_with_the_newest_log_does_not_lead_and_votes_again() {
+    let apart = on(FaultKind::Partition, N1, START).lasting(4 * SECOND);
+    let dies = on(FaultKind::Crash, N1, 2 * SECOND).lasting(3 * SECOND);
+    let mut scenario = cluster(2, 9, 20_000, &[apart, dies, on(FaultKind::Force, N2, 4 * SECOND).by(0)]);
+    let mut client = load(40);
+    (client.to, client.at_us, client.burst, client.every_us) = (Some(N1), START, 1, 20_000);
+    scenario.loads.push(client);
+    let report =
+        holds(&scenario, &[Mark::LineageBegan, Mark::Salvaged, Mark::Truncated, Mark::VoterBack, Mark::LossTold]);
+    let epochs: Vec<Epoch> = report.nodes.iter().map(|row| row.epoch).collect();
+    assert!(epochs.iter().all(|epoch| epoch.owner() == N2 && epoch.generation() == 1), "{epochs:?}");
+}
