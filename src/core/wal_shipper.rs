@@ -338,9 +338,9 @@ impl WalShipper {
         let dials = links.peer(progress.node).map_or(0, |peer| peer.breaker.failures());
         let limit = config.pool.max_retries;
         let failed = if progress.breaker.failures() >= limit {
-            Some(format!("{} failures in a row: {}", progress.breaker.failures(), progress.failure))
+            Some(in_a_row(progress.breaker.failures(), &progress.failure))
         } else if dials >= limit {
-            Some(format!("{dials} failures in a row: {}", progress.failure))
+            Some(in_a_row(dials, &progress.failure))
         } else {
             None
         };
@@ -352,6 +352,11 @@ impl WalShipper {
 /// The replica of that node. Not a method: the shipper's other fields stay free.
 pub(super) fn find(replicas: &mut [ReplicaProgress], node: NodeId) -> Option<&mut ReplicaProgress> {
     replicas.iter_mut().find(|progress| progress.node == node)
+}
+
+/// So many failures, and what the last one was; a primary that was just elected has seen none itself.
+fn in_a_row(count: u32, last: &str) -> String {
+    if last.is_empty() { format!("{count} failures in a row") } else { format!("{count} failures in a row: {last}") }
 }
 
 /// The replica answered: its failures are forgotten.
