@@ -212,10 +212,11 @@ impl Epoch {
         Some(Self::new(self.generation(), self.term().checked_add(1)?, owner))
     }
 
-    /// The ballot of `owner` that begins the generation above this one's; `None` once generations or terms are used up.
+    /// The ballot of `owner` that begins the generation above this one's; `None` once generations are used up. The term goes
+    /// on, and begins anew where there is none left.
     #[must_use]
     pub fn next_generation(self, owner: NodeId) -> Option<Self> {
-        Some(Self::new(self.generation().checked_add(1)?, self.term().checked_add(1)?, owner))
+        Some(Self::new(self.generation().checked_add(1)?, self.term().checked_add(1).unwrap_or(1), owner))
     }
 }
 

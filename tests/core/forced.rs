@@ -238,3 +238,11 @@ fn votes_are_of_one_lineage_and_a_lineage_is_of_its_epochs_generation() {
     let closed = rig.notices(N2).iter().filter(|line| line.contains("a lineage of the generation of g1e90n1")).count();
     assert_eq!(closed, 2, "a lineage is not above its epoch");
 }
+
+#[test]
+fn generation_begins_where_the_terms_of_the_one_before_are_used_up() {
+    let last = Epoch::new(0, u32::MAX, N1);
+    assert_eq!((last.next_for(N2), last.next_generation(N2)), (None, Some(Epoch::new(1, 1, N2))));
+    assert_eq!(Epoch::new(0, 7, N1).next_generation(N2), Some(Epoch::new(1, 8, N2)));
+    assert_eq!(Epoch::new(u16::MAX, 7, N1).next_generation(N2), None);
+}

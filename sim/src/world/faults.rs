@@ -341,8 +341,10 @@ impl World<'_> {
         let sound = |node: &NodeIndex| nodes.contains(node) && !self.is_lost(*node, space);
         let voters: Vec<NodeIndex> = at.voters.iter().copied().filter(sound).collect();
         let led = if at.elects { at.has_sound_disks() } else { sound(&at.home) };
-        // Who goes by a forced start waits for those who vote in it.
-        let whole = !at.is_forced() || voters.len() == at.voters.len();
+        // Who goes by a forced start waits for those who vote in it. Where one of them forgot the start itself, under a weak
+        // mode, nobody is left who could lead, until an operator forces one again.
+        let forgets = |voter: &NodeIndex| at.is_recovering(*voter);
+        let whole = !at.is_forced() || (voters.len() == at.voters.len() && !voters.iter().any(forgets));
         led && whole && voters.len() >= at.majority() && at.go_on(&voters)
     }
 
