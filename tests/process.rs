@@ -10,6 +10,7 @@ mod engram;
 mod figures;
 mod http;
 mod kill;
+mod promote;
 mod read;
 mod salvage;
 mod status;

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::core::Ack;
 use crate::driver::config::{NodeConfig, unit};
+use crate::types::{Epoch, NodeId};
 
 use super::client::Client;
 use super::config::OverrideArguments;
@@ -105,6 +106,16 @@ pub(super) fn parse_ack(text: &str) -> Result<Ack, String> {
     levels.into_iter().find(|ack| ack.to_string() == text).ok_or_else(|| "expected local, quorum or all".to_owned())
 }
 
+/// The epoch of that printed form: `e3n1` or `g1e3n1`.
+pub(super) fn parse_epoch(text: &str) -> Option<Epoch> {
+    let (generation, rest) = match text.strip_prefix('g') {
+        Some(rest) => rest.split_once('e').map(|(number, rest)| (number.parse().ok(), rest))?,
+        None => (Some(0), text.strip_prefix('e')?),
+    };
+    let (term, owner) = rest.split_once('n')?;
+    Some(Epoch::new(generation?, term.parse().ok()?, NodeId(owner.parse().ok()?)))
+}
+
 /// A time of 1 ms to 1 h.
 pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     let bounds = Duration::from_millis(1)..=Duration::from_secs(3_600);
@@ -120,4 +131,19 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     // A thread that reads stdin may be blocked until the process ends.
     runtime.shutdown_background();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_is_read_as_it_is_printed() {
+        for epoch in [Epoch::new(0, 1, NodeId(1)), Epoch::new(7, 4_000_000_000, NodeId(65_535))] {
+            assert_eq!(parse_epoch(&epoch.to_string()), Some(epoch));
+        }
+        for text in ["", "e1", "n1", "1n1", "e1n1x", "g1", "ge1n1", "e1n70000"] {
+            assert_eq!(parse_epoch(text), None, "{text:?}");
+        }
+    }
 }

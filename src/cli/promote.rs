@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::core::PromoteBy;
 use crate::driver::http::Standing;
-use crate::types::SpaceName;
+use crate::types::{Epoch, SpaceName};
 
 use super::client::{Client, SpaceReply};
 use super::exit::{Exit, Failure};
-use super::nodes::{NodeArguments, block_on, parse_wait};
+use super::nodes::{NodeArguments, block_on, parse_epoch, parse_wait};
 use super::output::print;
 
 /// How long lies between two looks at whether the node is the primary.
@@ -89,7 +89,9 @@ async fn promote(arguments: &PromoteArguments) -> Result<(), Failure> {
     }
     let standing: Standing = serde_json::from_slice(&answer.body)
         .map_err(|error| Failure::failed(format!("{http} says that it stands, and not for what: {error}")))?;
-    let epoch = opened(arguments, &client, node, by, &standing.epoch).await?;
+    let asked = parse_epoch(&standing.epoch)
+        .ok_or_else(|| Failure::failed(format!("{http} stands for an epoch that is none: {}", standing.epoch)))?;
+    let epoch = opened(arguments, &client, node, by, asked).await?;
     let lost = (by != PromoteBy::Election).then_some(next);
     if arguments.json {
         let object = json!({ "node": node, "space": space, "epoch": epoch, "lost_from": lost });
@@ -112,13 +114,14 @@ async fn look(client: &Client, space: &str) -> Result<(u16, SpaceReply), Failure
     Ok((status.node, found))
 }
 
-/// Waits until the node is the primary, and says in which epoch: that one, where it is forced.
+/// Waits until the node is the primary, and says in which epoch: that one or a later one, where it is forced. Each node that
+/// comes back and votes again begins another.
 async fn opened(
     arguments: &PromoteArguments,
     client: &Client,
     node: u16,
     by: PromoteBy,
-    asked: &str,
+    asked: Epoch,
 ) -> Result<String, Failure> {
     let begun = Instant::now();
     loop {
@@ -126,7 +129,7 @@ async fn opened(
         if let Some(reason) = now.stopped {
             return Err(Failure::failed(format!("the space has stopped: {reason}")));
         }
-        if now.role == "primary" && (by == PromoteBy::Election || now.epoch == asked) {
+        if now.role == "primary" && (by == PromoteBy::Election || parse_epoch(&now.epoch) >= Some(asked)) {
             return Ok(now.epoch);
         }
         if begun.elapsed() >= arguments.timeout {

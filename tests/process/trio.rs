@@ -9,7 +9,7 @@ use super::support::{Server, eventually};
 use crate::support::free_addresses;
 
 /// Short times, so that a fault shows soon.
-const TIMES: &str = "[replication]\nheartbeat_interval = \"50ms\"\nelection_timeout_min = \"500ms\"\n\
+pub(super) const TIMES: &str = "[replication]\nheartbeat_interval = \"50ms\"\nelection_timeout_min = \"500ms\"\n\
     retransmit_after = \"100ms\"\nlag_alert = \"300ms\"\nlag_critical = \"600ms\"\nstatus_hold = \"100ms\"\n\
     shutdown_drain = \"200ms\"\n";
 

@@ -11,9 +11,9 @@ use crate::types::{Epoch, NodeId, Sequence};
 
 use super::super::client::StatusReply;
 use super::super::exit::Failure;
+use super::super::nodes::parse_epoch;
 use super::cluster::{Cluster, SPACE};
 use super::load::{Leader, Stage, Written};
-use super::verdict::parse_epoch;
 use super::{POLL, PRIMARY};
 
 /// How long the others may take to elect a primary.

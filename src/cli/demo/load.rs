@@ -18,6 +18,7 @@ use crate::types::Epoch;
 
 use super::super::client::{Client, NoAnswer};
 use super::super::exit::Failure;
+use super::super::nodes::parse_epoch;
 use super::input::{Batch, BatchLimits, Batcher, Input};
 use super::verdict::Acknowledged;
 
@@ -287,7 +288,7 @@ fn take_answers(body: &[u8], digests: &[u64], taken_us: u64, record: &Record) ->
             serde_json::from_slice(line).map_err(|error| format!("{error} in {:?}", String::from_utf8_lossy(line)))?;
         match line {
             AnswerLine::Appended { sequence, epoch, .. } => {
-                let epoch = super::verdict::parse_epoch(&epoch).ok_or_else(|| format!("no epoch: {epoch:?}"))?;
+                let epoch = parse_epoch(&epoch).ok_or_else(|| format!("no epoch: {epoch:?}"))?;
                 acknowledged.push(Acknowledged { sequence: crate::types::Sequence(sequence), epoch, digest: *digest });
             }
             AnswerLine::Unknown { .. } => unknown += 1,

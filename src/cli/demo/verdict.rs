@@ -158,29 +158,3 @@ impl fmt::Display for Loss {
         }
     }
 }
-
-/// The epoch of that printed form: `e3n1` or `g1e3n1`.
-#[must_use]
-pub(super) fn parse_epoch(text: &str) -> Option<Epoch> {
-    let (generation, rest) = match text.strip_prefix('g') {
-        Some(rest) => rest.split_once('e').map(|(number, rest)| (number.parse().ok(), rest))?,
-        None => (Some(0), text.strip_prefix('e')?),
-    };
-    let (term, owner) = rest.split_once('n')?;
-    Some(Epoch::new(generation?, term.parse().ok()?, NodeId(owner.parse().ok()?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_epoch_is_read_as_it_is_printed() {
-        for epoch in [Epoch::new(0, 1, NodeId(1)), Epoch::new(7, 4_000_000_000, NodeId(65_535))] {
-            assert_eq!(parse_epoch(&epoch.to_string()), Some(epoch));
-        }
-        for text in ["", "e1", "n1", "1n1", "e1n1x", "g1", "ge1n1", "e1n70000"] {
-            assert_eq!(parse_epoch(text), None, "{text:?}");
-        }
-    }
-}
