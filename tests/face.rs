@@ -8,6 +8,7 @@ mod ended;
 mod engine;
 mod engines;
 mod examples;
+mod forced;
 mod leading;
 mod newcomer;
 mod reading;

@@ -13,13 +13,17 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 struct Inner {
-    applied: Sequence,
-    epoch: Option<Epoch>,
-    entries: Vec<(Sequence, String)>,
+    entries: Vec<(Sequence, Epoch, String)>,
     rewinds: Vec<Sequence>,
     flushes: usize,
     held: bool,
     engines: usize,
+}
+
+impl Inner {
+    fn applied(&self) -> Sequence {
+        self.entries.last().map_or(Sequence::ZERO, |(sequence, ..)| *sequence)
+    }
 }
 
 impl Ledger {
@@ -29,7 +33,7 @@ impl Ledger {
     }
 
     pub(super) fn payloads(&self) -> Vec<String> {
-        self.with(|inner| inner.entries.iter().map(|(_, payload)| payload.clone()).collect())
+        self.with(|inner| inner.entries.iter().map(|(.., payload)| payload.clone()).collect())
     }
 
     pub(super) fn flushes(&self) -> usize {
@@ -44,8 +48,8 @@ impl Ledger {
     /// A state as it was before, which nobody told what happened since.
     pub(super) fn as_of(&self) -> Self {
         let copy = Self::default();
-        let (applied, epoch, entries) = self.with(|inner| (inner.applied, inner.epoch, inner.entries.clone()));
-        copy.with(|inner| (inner.applied, inner.epoch, inner.entries) = (applied, epoch, entries));
+        let entries = self.with(|inner| inner.entries.clone());
+        copy.with(|inner| inner.entries = entries);
         copy
     }
 
@@ -75,7 +79,7 @@ pub(super) struct Engine {
 
 impl StateMachine for Engine {
     fn applied(&self) -> Sequence {
-        self.ledger.with(|inner| inner.applied)
+        self.ledger.with(|inner| inner.applied())
     }
 
     fn apply(&mut self, entry: &Entry) -> Result<(), ApplyError> {
@@ -87,15 +91,12 @@ impl StateMachine for Engine {
         let (lock, freed) = &*self.ledger.inner;
         let inner = lock.lock().expect("no test panics with it");
         let mut inner = freed.wait_while(inner, |inner| inner.held).expect("no test panics with it");
-        inner.applied = entry.header.sequence();
-        inner.epoch = Some(entry.header.epoch());
-        let applied = inner.applied;
-        inner.entries.push((applied, payload));
+        inner.entries.push((entry.header.sequence(), entry.header.epoch(), payload));
         Ok(())
     }
 
     fn applied_epoch(&self) -> Option<Epoch> {
-        self.ledger.with(|inner| inner.epoch)
+        self.ledger.with(|inner| inner.entries.last().map(|(_, epoch, _)| *epoch))
     }
 
     fn rewind(&mut self, last: Sequence) -> Result<Sequence, ApplyError> {
@@ -104,9 +105,8 @@ impl StateMachine for Engine {
         }
         self.ledger.with(|inner| {
             inner.rewinds.push(last);
-            inner.entries.retain(|(sequence, _)| *sequence <= last);
-            inner.applied = inner.entries.last().map_or(Sequence::ZERO, |(sequence, _)| *sequence);
-            Ok(inner.applied)
+            inner.entries.retain(|(sequence, ..)| *sequence <= last);
+            Ok(inner.applied())
         })
     }
 
