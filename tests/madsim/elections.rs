@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 
-use engraft::core::{Ack, Role};
+use engraft::core::{Ack, Outcome, PromoteBy, Role};
 use engraft::driver::NodeHandle;
 use engraft::types::{NodeId, Sequence};
 use engraft_sim::madsim_host::{Detail, World, run_story, sleep};
 
 use crate::support;
 
-use super::cluster::{N1, N2, N3, NODES, append, caught_up, start, status};
+use super::cluster::{N1, N2, N3, NODES, append, caught_up, orders, start, status};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -117,6 +117,46 @@ async fn behind(mut world: World, seed: u64) {
     ended(&world, &[(N1, &first), (N2, &second), (N3, &third)]).await;
 }
 
+async fn forced(mut world: World, seed: u64) {
+    let [first, second, third] = settled(&world, seed).await;
+    world.cut(N1, N3);
+    world.cut(N2, N3);
+    let lost = append(&first, 5, Ack::Quorum).await;
+    world.milestone(format!("5 entries at quorum that n3 lacks, up to {lost}"));
+    world.power_off(N1);
+    world.power_off(N2);
+    drop((first, second));
+    sleep(3_000 * MS).await;
+    assert_eq!(status(&third).await.role, Role::Replica, "one of three is no majority");
+    let Outcome::Standing { epoch } = third.promote(orders().id(), PromoteBy::Force).await else { panic!("refused") };
+    let (_, primary) = replaced(&world, &[(N3, &third)]).await;
+    assert_eq!((status(primary).await.epoch, epoch.generation()), (epoch, 1));
+    let last = append(primary, 3, Ack::Local).await;
+    world.milestone(format!("3 entries at local on n3 alone, up to {last}"));
+    world.heal(N1, N3);
+    world.heal(N2, N3);
+    world.power_on(N1);
+    world.power_on(N2);
+    let (first, second) = (start(&world, seed, N1).await, start(&world, seed, N2).await);
+    for (node, handle) in [(N1, &first), (N2, &second)] {
+        caught_up(handle, last).await;
+        let space = status(handle).await;
+        assert_eq!(
+            (space.role, space.promise.generation()),
+            (Role::Replica, 1),
+            "{node} follows, however many they are"
+        );
+    }
+    while status(primary).await.voters != NODES {
+        sleep(100 * MS).await;
+    }
+    let last = append(primary, 1, Ack::All).await;
+    world.milestone(format!("{last} at all"));
+    caught_up(&first, last).await;
+    caught_up(&second, last).await;
+    ended(&world, &[(N1, &first), (N2, &second), (N3, &third)]).await;
+}
+
 #[test]
 fn a_primary_without_power_is_replaced_and_follows() {
     let trace = run_story(11, &NODES, Detail::Notices, |world| killed(world, 11));
@@ -137,4 +177,14 @@ fn a_primary_that_is_cut_off_is_replaced_and_truncates_what_it_alone_has() {
 fn a_replica_that_lags_is_not_promoted() {
     let trace = run_story(13, &NODES, Detail::Notices, |world| behind(world, 13));
     support::snapshot("driver", "behind", &trace.story());
+}
+
+#[test]
+fn two_of_three_that_come_back_follow_who_was_forced_on_without_them() {
+    let trace = run_story(14, &NODES, Detail::Notices, |world| forced(world, 14));
+    let story = trace.story();
+    for expected in ["salvaged", "truncated"] {
+        assert!(story.contains(expected), "{expected}:\n{story}");
+    }
+    support::snapshot("driver", "forced", &story);
 }
