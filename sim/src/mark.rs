@@ -138,6 +138,8 @@ impl Mark {
         Self::Salvaged,
         Self::Truncated,
         Self::LossTold,
+        Self::LineageBegan,
+        Self::CommittedTruncated,
         Self::NodePaused,
         Self::FrameStale,
         Self::FrameDuplicated,

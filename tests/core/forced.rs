@@ -3,8 +3,11 @@
 use ::core::time::Duration;
 
 use engraft::core::{Ack, AppendError, Command, Event, Notice, Outcome, PromoteBy, PromotionError, Role};
-use engraft::types::message::{Message, ReplicationBatch, ReplicationBatchHeader, Verdict, VoteRound};
-use engraft::types::{Entry, Epoch, NodeId, RequestId, Sequence};
+use engraft::types::message::{
+    Message, ProbeEcho, Refusal, RefusalReason, ReplicationBatch, ReplicationBatchHeader, SpaceEpoch, Verdict,
+    VoteRound,
+};
+use engraft::types::{Entry, Epoch, EpochHistory, NodeId, Position, RequestId, Sequence, Time};
 
 use super::elections::electing;
 use super::rig::{N1, N2, N3, Rig, space};
@@ -245,4 +248,25 @@ fn generation_begins_where_the_terms_of_the_one_before_are_used_up() {
     assert_eq!((last.next_for(N2), last.next_generation(N2)), (None, Some(Epoch::new(1, 1, N2))));
     assert_eq!(Epoch::new(0, 7, N1).next_generation(N2), Some(Epoch::new(1, 8, N2)));
     assert_eq!(Epoch::new(u16::MAX, 7, N1).next_generation(N2), None);
+}
+
+/// Who was forced on and lost its primary again tells everybody of a generation that nobody leads: the others go on.
+#[test]
+fn promise_of_a_higher_generation_that_is_told_deposes_nobody() {
+    let mut rig = electing(3);
+    rig.append(N1, Ack::All, b"all");
+    rig.run(100 * MS);
+    let epoch = rig.status(N1).epoch;
+    let refuses = |promised| {
+        let end = Position { epoch, sequence: Sequence(2), chain: 0 };
+        let (reason, history, echo) = (RefusalReason::Stale { promised }, EpochHistory::default(), Time(1));
+        Message::Refusal(Refusal { space: space(), epoch, reason, end, history, echo })
+    };
+    rig.inject(N1, N2, &refuses(Epoch::new(1, 9, N2)));
+    let promised = vec![SpaceEpoch { space: space(), epoch: Epoch::new(1, 9, N2) }];
+    rig.inject(N1, N2, &Message::ProbeEcho(ProbeEcho { sent: rig.now, promised }));
+    rig.run(3_000 * MS);
+    assert_eq!((rig.primary(), rig.status(N1).epoch), (Some(N1), epoch));
+    rig.inject(N1, N2, &refuses(Epoch::new(0, 9, N2)));
+    assert_eq!(rig.status(N1).role, Role::Replica, "one of its own generation does");
 }
