@@ -10,17 +10,17 @@ use engraft_sim::{Invariant, Scenario, Watch, run};
 use crate::support::load;
 
 /// The first of some seeds at which the bug shows, and what it breaks.
-fn found(kind: PlantedKind, seeds: u64) -> Option<(Invariant, Scenario)> {
+fn found(kind: PlantedKind, drawn: fn(u64) -> Scenario, seeds: u64) -> Option<(Invariant, Scenario)> {
     (0..seeds).find_map(|seed| {
-        let mut scenario = Scenario::swarm(seed);
+        let mut scenario = drawn(seed);
         scenario.planted = scenario.node_ids().map(|node| Planted { kind, node }).collect();
         let report = run(&scenario, Watch::default()).expect("a scenario that can be run");
         report.violation.map(|violation| (violation.invariant, scenario))
     })
 }
 
-fn fires(kind: PlantedKind, expected: &[Invariant]) {
-    let (invariant, _) = found(kind, 200).unwrap_or_else(|| panic!("{kind:?} is found by none of 200 seeds"));
+fn fires(kind: PlantedKind, drawn: fn(u64) -> Scenario, expected: &[Invariant]) {
+    let (invariant, _) = found(kind, drawn, 200).unwrap_or_else(|| panic!("{kind:?} is found by none of 200 seeds"));
     assert!(expected.contains(&invariant), "{kind:?} breaks {invariant:?}, expected {expected:?}");
 }
 
@@ -28,7 +28,7 @@ macro_rules! planted {
     ($($name:ident: $kind:ident breaks $($invariant:ident)+;)*) => {
         $(#[test]
         fn $name() {
-            fires(PlantedKind::$kind, &[$(Invariant::$invariant),+]);
+            fires(PlantedKind::$kind, Scenario::swarm, &[$(Invariant::$invariant),+]);
         })*
     };
 }
@@ -60,6 +60,12 @@ planted! {
     primary_that_names_itself_alone_breaks_s17: NamedAlone breaks S17;
     lag_on_another_clock_breaks_lag: LagOnOtherClock breaks Lag;
     untold_health_breaks_status: HealthUntold breaks Status;
+}
+
+/// Few scenarios of the swarm have a forced start and an epoch behind it.
+#[test]
+fn forgotten_lineage_breaks_s29() {
+    fires(PlantedKind::LineageForgotten, Scenario::elections, &[Invariant::S29]);
 }
 
 /// What a bug on every node breaks in a scenario that holds without it.

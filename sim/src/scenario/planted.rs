@@ -55,6 +55,8 @@ pub enum PlantedKind {
     LimitIgnored,
     /// A primary names itself the only voter where its epoch begins.
     NamedAlone,
+    /// An epoch behind a forced start begins as if there had been none.
+    LineageForgotten,
     /// The end of a log is zeroed while the node runs.
     EndTruncated,
     /// Acks name one entry less than is durable.

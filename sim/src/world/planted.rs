@@ -195,6 +195,13 @@ impl PlantedBugs {
             let body = StartBody { voters, ..StartBody::default() };
             change_last(entries, chain, |fields| fields, body.payload(last.sequence));
         }
+        if self.has(PlantedKind::LineageForgotten, node) && !foreign && begins {
+            let body = StartBody::parse(&entries.last()?.payload).unwrap_or_default();
+            if body.lineage != Epoch::ZERO && body.lineage != last.epoch {
+                let body = StartBody { lineage: Epoch::ZERO, ..body };
+                change_last(entries, chain, |fields| fields, body.payload(last.sequence));
+            }
+        }
         if self.has(PlantedKind::ForeignEpoch, node) && last.sequence.0 > 5 {
             let other = Epoch::new(last.epoch.generation(), last.epoch.term(), engraft::types::NodeId(9));
             let payload = entries.last()?.payload.clone();
