@@ -4,6 +4,7 @@ mod failures;
 
 use alloc::collections::VecDeque;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::types::message::{
