@@ -34,13 +34,15 @@ impl Checks {
                 }
             }
             let at = &mut self.spaces[space];
-            let weak = at.is_weak();
+            let (weak, lineage) = (at.is_weak(), at.lineage(node));
             at.views[node].recovering |= weak;
             let log = &mut at.logs[node];
             log.left_by_power(synced);
             if weak && log.end() < end {
                 log.damage.forgot = true;
                 forgot = true;
+                // What was answered at Local alone may be gone with it, and what comes next stands in its place.
+                at.answered_max = at.answered_max.min(at.universe.committed(lineage));
             }
         }
         forgot
