@@ -183,7 +183,8 @@ impl ReplicationCoordinator {
             Message::SpaceHello(hello) => {
                 let space = hello.space;
                 let known = hello.name.id() == space;
-                let hear = |state: &mut ReplicationState, _: &mut Context<'_>| state.space_hello(peer, &hello);
+                let hear =
+                    |state: &mut ReplicationState, context: &mut Context<'_>| state.space_hello(peer, &hello, context);
                 (space, if known { self.with(now, space, actions, hear) } else { None })
             }
             Message::Batch(batch) => {

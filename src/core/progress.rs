@@ -23,6 +23,8 @@ pub struct ReplicaProgress {
     pub(crate) sticky: Option<Time>,
     /// Whether the space's name was sent on the link.
     pub(crate) named: bool,
+    /// What the hello said that the log has.
+    pub(crate) named_end: Sequence,
     pub(crate) mode: Mode,
     /// The next sequence to send.
     pub(crate) next: Sequence,
@@ -90,6 +92,7 @@ impl ReplicaProgress {
             echo: None,
             sticky: None,
             named: false,
+            named_end: Sequence::ZERO,
             mode: Mode::Probe { sent: false },
             next: end.sequence.next(),
             before: Some(end),

@@ -242,6 +242,11 @@ impl Receiver {
         log.durable().min(self.agreed)
     }
 
+    /// Owes the primary of this epoch an ack, where it is the one that is followed.
+    pub(crate) fn owe(&mut self, epoch: Epoch) {
+        self.owes |= self.epoch == epoch;
+    }
+
     /// Sends the ack that is owed. The promise of the epoch is the newest, and durable.
     pub(crate) fn answer(
         &mut self,

@@ -57,7 +57,12 @@ impl ReplicationState {
     ///
     /// # Errors
     /// Why the link is closed: nobody ships in another node's epoch.
-    pub(super) fn space_hello(&mut self, peer: NodeId, hello: &SpaceHello) -> Result<(), CloseReason> {
+    pub(super) fn space_hello(
+        &mut self,
+        peer: NodeId,
+        hello: &SpaceHello,
+        context: &mut Context<'_>,
+    ) -> Result<(), CloseReason> {
         if hello.epoch.owner() != peer {
             let expected = alloc::format!("an epoch of {peer}");
             return Err(CloseReason::Unexpected { expected, found: alloc::format!("{}", hello.epoch) });
@@ -65,6 +70,11 @@ impl ReplicationState {
         let promise = self.promise;
         if let Some(recovering) = self.recovering.as_mut().filter(|_| hello.epoch >= promise) {
             recovering.answered(hello.epoch, hello.end);
+            // It may have everything by now, and is to be counted then.
+            if let Part::Replica(receiver) = &mut self.part {
+                receiver.owe(hello.epoch);
+            }
+            self.answer(context);
         }
         Ok(())
     }

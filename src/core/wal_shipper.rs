@@ -119,8 +119,8 @@ impl WalShipper {
             return;
         }
         if !progress.named {
-            progress.named = true;
             let (name, end) = (self.name.clone(), shipped.log.durable());
+            (progress.named, progress.named_end) = (true, end);
             let hello = SpaceHello { space: self.space, name, epoch: self.epoch, end };
             context.push(Action::Send { link, message: Message::SpaceHello(hello) });
         }
@@ -258,6 +258,10 @@ impl WalShipper {
         progress.heard(ack.echo.min(context.now), self.floor);
         // After a new link nothing is in flight, though the replica may still owe the ack of what it is writing.
         let owes = !progress.in_flight.is_empty() || progress.durable < progress.next.previous();
+        // Who has all that the hello named and still waits for one did not get it.
+        let unheard = ack.recovering && ack.durable >= progress.named_end;
+        progress.named &= !unheard;
+        let owes = owes || unheard;
         progress.answer_due = owes.then_some(context.now + context.config.retransmit_after);
         contact(self.space, progress, context);
         if moved {
