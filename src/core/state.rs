@@ -323,7 +323,8 @@ impl ReplicationState {
     /// At or before the earliest deadline of the appends that wait.
     pub(super) fn wake_of_appends(&self) -> Option<Time> {
         match &self.part {
-            Part::Primary(primary) => primary.waiting.wake(),
+            // One that is held back for its exposure has a deadline, too.
+            Part::Primary(primary) => primary.waiting.wake().into_iter().chain(primary.exposure.wake()).min(),
             Part::Replica(_) | Part::Stopped(_) => None,
         }
     }
