@@ -15,7 +15,9 @@ mod truncation;
 mod universe;
 mod watch;
 
-use engraft::types::{ClusterId, FsyncMode, NodeId, Sequence, SpaceId, SpaceName, Time};
+use alloc::collections::BTreeMap;
+
+use engraft::types::{ClusterId, Epoch, FsyncMode, NodeId, Sequence, SpaceId, SpaceName, Time};
 
 use crate::disk::{DiskChange, SimDisk};
 use crate::history::WrittenOperations;
@@ -63,8 +65,8 @@ pub(crate) struct SpaceChecks {
     views: Vec<claims::View>,
     watched: watch::Watched,
     exposed: exposure::Exposed,
-    /// The highest sequence that was answered to any client in a way that no election takes back.
-    pub(crate) answered_max: Sequence,
+    /// By lineage, the highest sequence that was answered to any client in a way that no election takes back.
+    answered: BTreeMap<Epoch, Sequence>,
     /// Whether all voters elected a primary without a committed entry that none of them had any more, and said so.
     lost_committed: bool,
 }
@@ -222,9 +224,14 @@ impl SpaceChecks {
             views: (0..nodes).map(|_| claims::View::default()).collect(),
             watched: watch::Watched::new(nodes),
             exposed: exposure::Exposed::new(plan),
-            answered_max: Sequence::ZERO,
+            answered: BTreeMap::new(),
             lost_committed: false,
         }
+    }
+
+    /// What was answered in the newest lineage in which anything was; what is asked for from now on comes behind it there.
+    pub(crate) fn floor(&self) -> (Epoch, Sequence) {
+        self.answered.last_key_value().map_or_else(Default::default, |(lineage, last)| (*lineage, *last))
     }
 
     /// The primary of the newest epoch, where one lives that was not deposed.
@@ -298,7 +305,7 @@ impl SpaceChecks {
             // What was taken from a node behind its back, or by a forced start, counts as far as it acknowledged it before.
             let damaged = self.logs[**voter].damage != Damage::default();
             let taken_over = self.views[**voter].saved.generation() > record.epoch.generation();
-            if (damaged || taken_over) && self.views[**voter].acked >= sequence {
+            if (damaged || taken_over) && self.views[**voter].acknowledged(record.epoch, sequence) {
                 return true;
             }
             self.durable(**voter) >= sequence

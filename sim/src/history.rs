@@ -23,8 +23,8 @@ pub(crate) struct Operation {
     pub(crate) bytes: usize,
     pub(crate) wants: Wants,
     pub(crate) asked: Time,
-    /// The highest sequence that was answered before it was asked for.
-    pub(crate) floor: Sequence,
+    /// The highest sequence that was answered before it was asked for, and in which lineage.
+    pub(crate) floor: (Epoch, Sequence),
     pub(crate) state: OperationState,
 }
 

@@ -64,6 +64,18 @@ fn what_is_past_the_limit_has_no_place_and_fails_at_its_own_time_out() {
     assert_eq!(rig.status(N1).exposure.held, 0);
 }
 
+/// The replicas are silent and no other append has a deadline as near.
+#[test]
+fn append_that_is_held_fails_in_time_where_nothing_else_happens() {
+    let mut rig = narrow();
+    rig.cut.push(N1);
+    rig.expose(3);
+    rig.run(500 * MS);
+    let request = rig.append_for(N1, Ack::Local, PAYLOAD, 50 * MS);
+    rig.run(60 * MS);
+    assert!(matches!(rig.failure(request), Some(AppendError::ExposureReached { .. })), "{:?}", rig.reply(N1, request));
+}
+
 #[test]
 fn what_waits_gets_its_place_in_order_as_soon_as_the_rest_is_committed() {
     let mut rig = narrow();

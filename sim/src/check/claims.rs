@@ -1,5 +1,7 @@
 //! What nodes say to each other and to clients, judged against the bytes on the disks.
 
+use alloc::collections::BTreeMap;
+
 use engraft::core::Role;
 use engraft::types::message::{Message, RefusalReason, ReplicationAck, ReplicationBatch, VoteRound};
 use engraft::types::{Entry, Epoch, Sequence, SpaceId, Token};
@@ -23,8 +25,8 @@ pub(crate) struct View {
     pub(super) primary: Option<Epoch>,
     /// The same from its election on, while the epoch is opening.
     elected: Option<Epoch>,
-    /// The highest sequence that it acknowledged, in any life.
-    pub(super) acked: Sequence,
+    /// The highest sequence that it acknowledged in each epoch, in any life.
+    acked: BTreeMap<Epoch, Sequence>,
     /// Whether it was told that its storage failed, in this life.
     pub(super) storage_failed: bool,
     /// Whether its power failed under a weak fsync mode, and it does not say since that it counts again.
@@ -38,6 +40,12 @@ pub(crate) struct View {
 }
 
 impl View {
+    /// Whether it acknowledged the entry of this epoch and sequence: who acknowledges in an epoch has everything up to there
+    /// as the primary of it has.
+    pub(super) fn acknowledged(&self, epoch: Epoch, sequence: Sequence) -> bool {
+        self.acked.range(epoch..).any(|(_, acked)| *acked >= sequence)
+    }
+
     /// It is the primary no longer.
     pub(super) fn leaves(&mut self) {
         let left = self.primary.take();
@@ -190,7 +198,8 @@ impl Checks {
         self.exposes(node, space, ack.epoch);
         let at = &mut self.spaces[space];
         let durable = at.durable(node);
-        at.views[node].acked = at.views[node].acked.max(ack.durable);
+        let acked = at.views[node].acked.entry(ack.epoch).or_default();
+        *acked = ack.durable.max(*acked);
         let failed = at.views[node].storage_failed;
         let saved = at.views[node].saved;
         let lying = at.logs[node].damage.anything;
@@ -356,6 +365,22 @@ impl Checks {
     pub(crate) fn storage_failed(&mut self, node: NodeIndex, id: SpaceId) {
         if let Some(space) = self.space(id) {
             self.spaces[space].views[node].storage_failed = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engraft::types::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_of_a_later_epoch_than_its_ack_was_not_acknowledged() {
+        let epoch = |term| Epoch::new(0, term, NodeId(1));
+        let view = View { acked: [(epoch(1), Sequence(29)), (epoch(3), Sequence(7))].into(), ..View::default() };
+        for (term, sequence, expected) in [(1, 29, true), (1, 30, false), (2, 7, true), (2, 29, false), (4, 1, false)] {
+            assert_eq!(view.acknowledged(epoch(term), Sequence(sequence)), expected, "e{term}#{sequence}");
         }
     }
 }

@@ -67,14 +67,10 @@ impl SpaceChecks {
         self.voters_in(log.record(log.end()).map_or(Epoch::ZERO, |record| record.epoch))
     }
 
-    pub(super) fn lineage_of(&self, epoch: Epoch) -> Epoch {
-        self.universe.start(epoch).map_or(Epoch::ZERO, |(_, start)| start.lineage)
-    }
-
     /// The lineage that a node's log is of.
     pub(crate) fn lineage(&self, node: NodeIndex) -> Epoch {
         let log = &self.logs[node];
-        log.record(log.end()).map_or(Epoch::ZERO, |record| self.lineage_of(record.epoch))
+        log.record(log.end()).map_or(Epoch::ZERO, |record| self.universe.lineage_of(record.epoch))
     }
 
     /// The lineage in which this much is committed: that of the node's log, or that of its promise, whose entries may be on
@@ -104,7 +100,7 @@ impl Checks {
         let at = &mut self.spaces[space];
         let before = at.logs[node].record(sequence.previous()).map_or(Epoch::ZERO, |record| record.epoch);
         at.universe.learn_start(record.epoch, sequence, start);
-        let lineage = at.lineage_of(before);
+        let lineage = at.universe.lineage_of(before);
         let begins = sequence;
         if start.lineage == record.epoch && record.epoch != Epoch::ZERO {
             let log = &at.logs[node];

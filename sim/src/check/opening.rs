@@ -42,7 +42,9 @@ impl Checks {
                 log.damage.forgot = true;
                 forgot = true;
                 // What was answered at Local alone may be gone with it, and what comes next stands in its place.
-                at.answered_max = at.answered_max.min(at.universe.committed(lineage));
+                if let Some(answered) = at.answered.get_mut(&lineage).filter(|_| node == at.home) {
+                    *answered = at.universe.committed(lineage).min(*answered);
+                }
             }
         }
         forgot

@@ -30,9 +30,16 @@ impl Checks {
             return;
         }
         let lineage = at.lineage(node);
-        let last = at.views[node].acked.min(at.universe.committed(lineage));
-        let own = at.logs[node].record(last).map(|own| (own.epoch, own.chain));
-        let has = last == Sequence::ZERO || own == at.universe.committed_at(lineage, last);
+        let view = &at.views[node];
+        let committed = (1..=at.universe.committed(lineage).0).rev().map(Sequence);
+        // What it acknowledged at a sequence may have been another entry than the one that is committed there.
+        let last = committed
+            .filter_map(|last| Some((last, at.universe.committed_at(lineage, last)?)))
+            .find(|(last, (epoch, _))| view.acknowledged(*epoch, *last));
+        let has = last.is_none_or(|(last, committed)| {
+            at.logs[node].record(last).is_some_and(|own| (own.epoch, own.chain) == committed)
+        });
+        let last = last.map_or(Sequence::ZERO, |(last, _)| last);
         self.require(has, Invariant::S19, node, space, || {
             format!("counts again without {last}, which it acknowledged and which is committed")
         });

@@ -21,7 +21,8 @@ impl Checks {
                 }
                 let at = &mut self.spaces[space];
                 if !at.elects || level != Ack::Local {
-                    at.answered_max = at.answered_max.max(token.sequence);
+                    let answered = at.answered.entry(at.universe.lineage_of(token.epoch)).or_default();
+                    *answered = token.sequence.max(*answered);
                 }
             }
             Outcome::Unknown { token, acked_by } => {
@@ -30,7 +31,8 @@ impl Checks {
                     let at = &self.spaces[space];
                     let holder = node_index(*holder);
                     // What it had it may have truncated since.
-                    let had = at.durable(holder).max(at.views[holder].acked) >= token.sequence;
+                    let acknowledged = at.views[holder].acknowledged(token.epoch, token.sequence);
+                    let had = acknowledged || at.durable(holder) >= token.sequence;
                     let holds = had || at.logs[holder].damage != Damage::default();
                     self.require(holds, Invariant::S15, node, space, || {
                         format!("says that {} has {} durable", node_id(holder), token.sequence)
@@ -58,11 +60,12 @@ impl Checks {
         });
         // A primary that does not know that it was replaced goes on below what the next one answered: it says of nothing
         // there that a majority has it.
-        // A forced start goes on below what was answered before, and others may go on above until they hear of it.
         let at = &self.spaces[space];
-        let replaced = (at.elects && !by_majority) || at.is_forced();
-        let floor = operation.floor;
-        self.require(token.sequence > floor || replaced, Invariant::S15, node, space, || {
+        let replaced = at.elects && !by_majority;
+        // A forced start goes on below what was answered in the lineage before.
+        let (lineage, floor) = operation.floor;
+        let other = lineage != at.universe.lineage_of(token.epoch);
+        self.require(token.sequence > floor || replaced || other, Invariant::S15, node, space, || {
             format!("answers {} for an append that was asked for after {floor} was answered", token.sequence)
         });
     }

@@ -18,7 +18,7 @@ impl Checks {
     pub(super) fn dropped(&mut self, node: NodeIndex, space: SpaceIndex, disk: &SimDisk, dropped: Option<Dropped>) {
         let Some(dropped) = dropped else { return };
         let at = &self.spaces[space];
-        let lineage = at.lineage_of(dropped.epoch);
+        let lineage = at.universe.lineage_of(dropped.epoch);
         let damage = at.logs[node].damage;
         let Some(durable_last) = dropped.durable_last else {
             // A weak mode had acknowledged it all the same; only what an election decided against may go.

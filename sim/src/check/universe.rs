@@ -78,6 +78,11 @@ impl Universe {
         self.starts.range(..below).map(|(epoch, _)| epoch).rfind(between).copied()
     }
 
+    /// The lineage of an epoch, as its first entry says.
+    pub(crate) fn lineage_of(&self, epoch: Epoch) -> Epoch {
+        self.start(epoch).map_or(Epoch::ZERO, |(_, start)| start.lineage)
+    }
+
     fn of(&self, lineage: Epoch) -> &[(Epoch, u32, Epoch)] {
         self.committed.get(&lineage).map_or(&[], Vec::as_slice)
     }

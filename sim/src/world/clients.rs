@@ -144,9 +144,7 @@ impl World<'_> {
         let wants = if follows {
             Wants::Read { from: client.cursor }
         } else if reads {
-            Wants::Read {
-                from: Sequence(draw_below(seed, purpose::READ, subject ^ 1 << 32, n, space.answered_max.0 + 2)),
-            }
+            Wants::Read { from: Sequence(draw_below(seed, purpose::READ, subject ^ 1 << 32, n, space.floor().1.0 + 2)) }
         } else {
             Wants::Append
         };
@@ -162,7 +160,7 @@ impl World<'_> {
             bytes: usize::try_from(bytes).unwrap_or(0),
             wants,
             asked: self.now,
-            floor: space.answered_max,
+            floor: space.floor(),
             state: OperationState::Waiting,
         });
         self.occur(Occurrence::Ask { operation: number });
