@@ -83,6 +83,8 @@ pub struct SpaceReply {
     pub epoch: String,
     /// The last entry in the log.
     pub end: u64,
+    /// The epoch of that entry, in its printed form.
+    pub end_epoch: String,
     /// The last durable entry.
     pub durable: u64,
     /// The last entry known to be committed.

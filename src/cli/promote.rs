@@ -77,9 +77,9 @@ async fn promote(arguments: &PromoteArguments) -> Result<(), Failure> {
     let next = before.durable + 1;
     if by != PromoteBy::Election && !arguments.accept_loss {
         let words = format!(
-            "n{node} has {space} up to #{}, committed up to #{} as far as it knows; what others have from #{next} on is \
+            "n{node} has {space} up to {}#{}, committed up to #{} as far as it knows; what others have from #{next} on is \
              lost, committed or not, and salvaged on those that come back; say --accept-loss where you want that",
-            before.durable, before.commit
+            before.end_epoch, before.durable, before.commit
         );
         return Err(Failure::usage(words));
     }

@@ -222,6 +222,7 @@ impl ReplicationState {
             voters: self.voters().to_vec(),
             promise: self.promise,
             end: self.log.end().sequence,
+            end_epoch: self.log.end().epoch,
             durable: self.log.durable(),
             commit: self.commit,
             applied: self.engine.unwrap_or_else(|| self.readable(ReadUntil::Commit)),

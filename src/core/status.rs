@@ -157,6 +157,10 @@ pub struct SpaceStatus {
     pub promise: Epoch,
     /// The last entry in the log, writes in flight included.
     pub end: Sequence,
+    /// The epoch of that entry; printed form. Of two logs, the one whose last entry is of the higher epoch has what was
+    /// committed, however long the other is.
+    #[serde(serialize_with = "as_text")]
+    pub end_epoch: Epoch,
     /// The last durable entry.
     pub durable: Sequence,
     /// The last entry known to be committed.

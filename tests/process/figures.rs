@@ -179,6 +179,7 @@ fn status_of(node: u16, replica: u16) -> NodeStatus {
         epoch,
         promise: epoch,
         end,
+        end_epoch: epoch,
         durable: end,
         commit,
         applied: commit,

@@ -95,7 +95,7 @@ fn a_node_is_forced_on_only_by_who_accepts_the_loss_and_the_old_primary_follows_
     let output = promote(&http, &["--force"]);
     assert_eq!((code(&output), stdout(&output).as_str()), (Some(2), ""), "{}", stderr(&output));
     let (has, lost) =
-        (format!("n2 has orders up to #{end}, "), format!("what others have from #{} on is lost", end + 1));
+        (format!("n2 has orders up to e1n1#{end}, "), format!("what others have from #{} on is lost", end + 1));
     for words in [has.as_str(), &lost, "committed or not", "salvaged", "--accept-loss"] {
         assert!(stderr(&output).contains(words), "{words}: {}", stderr(&output));
     }
